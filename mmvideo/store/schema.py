@@ -1,0 +1,106 @@
+"""The tables of a library, and how its database is opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from ..errors import LibraryError
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x6D6D7631  # "mmv1": lets `file` and us tell a library from any other SQLite file
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE media (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    container TEXT NOT NULL,
+    start REAL NOT NULL,
+    duration REAL NOT NULL,
+    streams TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    notes TEXT NOT NULL,
+    added REAL NOT NULL
+);
+CREATE INDEX media_fingerprint ON media (fingerprint);
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    media_id INTEGER NOT NULL REFERENCES media (id) ON DELETE CASCADE,
+    modality TEXT NOT NULL,
+    start REAL NOT NULL,
+    "end" REAL NOT NULL,
+    text TEXT,
+    vector BLOB
+);
+CREATE INDEX segment_media ON segment (media_id, modality);
+CREATE INDEX segment_modality ON segment (modality, id);
+CREATE VIRTUAL TABLE words USING fts5 (
+    text, content = 'segment', content_rowid = 'id', tokenize = "unicode61 remove_diacritics 2"
+);
+CREATE TRIGGER segment_added AFTER INSERT ON segment WHEN new.text IS NOT NULL BEGIN
+    INSERT INTO words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER segment_removed AFTER DELETE ON segment WHEN old.text IS NOT NULL BEGIN
+    INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+END;
+CREATE TABLE timeline (
+    media_id INTEGER PRIMARY KEY REFERENCES media (id) ON DELETE CASCADE,
+    dim INTEGER NOT NULL,
+    times BLOB NOT NULL,
+    rows BLOB NOT NULL,
+    vectors BLOB NOT NULL,
+    cuts BLOB NOT NULL
+);
+CREATE TABLE transcript (
+    media_id INTEGER PRIMARY KEY REFERENCES media (id) ON DELETE CASCADE,
+    language TEXT,
+    source TEXT NOT NULL,
+    utterances TEXT NOT NULL
+);
+"""
+
+
+def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    """Return a connection to the database at `path`, which must exist. Raises `LibraryError` if it cannot be read."""
+    location = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rw'}"
+    try:
+        connection = _tuned(
+            sqlite3.connect(location, uri=True, isolation_level=None, check_same_thread=False), readonly
+        )
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        if not readonly or os.access(path.parent, os.W_OK):
+            raise LibraryError(f"{path.parent}: the library cannot be opened ({error})") from error
+        # On a read-only disk WAL's shared memory cannot be made; nobody can be writing there either.
+        return sqlite3.connect(f"{location}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.DatabaseError as error:
+        raise LibraryError(f"{path.parent}: not an mmvideo library ({error})") from error
+    return connection
+
+
+def _tuned(connection: sqlite3.Connection, readonly: bool) -> sqlite3.Connection:
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if not readonly:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit survives a power cut, not only a crash of the process. One sync per media costs nothing here.
+        connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `LibraryError` unless the database is a library that this program understands."""
+    application, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    if application != APPLICATION_ID:
+        raise LibraryError(f"{path.parent}: not an mmvideo library (library.db is some other database)")
+    if version > SCHEMA_VERSION:
+        raise LibraryError(
+            f"{path.parent}: made by a newer mmvideo (format {version}); upgrade with `pip install -U mmvideo`"
+        )
