@@ -22,6 +22,10 @@ AGREEMENT = 0.5
 """Two matches speak for the same moment when they share this part of the shorter one."""
 
 
+SUPPORT = 0.1
+"""A match below this score is not worth naming beside a better one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A match and the media that it lies in."""
@@ -136,7 +140,13 @@ def fuse(
             continue
         chosen = {anchor.match.modality: anchor}
         for other in by_media[anchor.media_id]:
-            if id(other) not in used and other.match.modality not in chosen and agree(anchor.match, other.match):
+            weak = other.match.score < SUPPORT and other.match.score < anchor.match.score
+            if (
+                not weak
+                and id(other) not in used
+                and other.match.modality not in chosen
+                and agree(anchor.match, other.match)
+            ):
                 chosen[other.match.modality] = other
         used.update(id(candidate) for candidate in chosen.values())
         moments.append(_moment(anchor, list(chosen.values()), weight))

@@ -48,6 +48,7 @@ def content(path="/films/a.mp4", texts=("Good morning, café.", "The ferry leave
         {"speech": unit(rng.standard_normal((len(said), 4))), "visual": unit(rng.standard_normal((3, 8)))},
         timeline,
         transcript,
+        unit(rng.standard_normal((2, 4))),
         ("a note",),
     )
 
@@ -68,6 +69,8 @@ def test_everything_comes_back_as_it_went_in(store):
     assert store.find_media(given.media.path) == stored
     assert store.media() == [stored] == store.media_by_fingerprint("f")
     assert store.transcript(media_id) == given.transcript
+    np.testing.assert_allclose(store.utterance_vectors(media_id), given.utterance_vectors, atol=1e-3)
+    assert store.utterance_vectors(99) is None
     timeline = store.timeline(media_id)
     assert (timeline.start, timeline.end) == (1.5, 61.5)
     for name in ("times", "rows", "cuts"):

@@ -219,7 +219,7 @@ class Store:
             if content.timeline is not None:
                 insert_timeline(db, media_id, content.timeline)
             if content.transcript is not None:
-                insert_transcript(db, media_id, content.transcript)
+                insert_transcript(db, media_id, content.transcript, content.utterance_vectors)
         return media_id
 
     def update_file(self, media_id: int, media: Media) -> None:
@@ -327,6 +327,15 @@ class Store:
         query = "SELECT language, source, utterances FROM transcript WHERE media_id = ?"
         row = self._db.execute(query, (media_id,)).fetchone()
         return None if row is None else to_transcript(row)
+
+    def utterance_vectors(self, media_id: int) -> Vectors | None:
+        """Return the vectors of the utterances of a media's transcript, (n, dim) in order, or None."""
+        row = self._db.execute(
+            "SELECT vectors, json_array_length(utterances) FROM transcript WHERE media_id = ?", (media_id,)
+        ).fetchone()
+        if row is None or row[0] is None:
+            return None
+        return np.frombuffer(row[0], dtype=np.float16).reshape(row[1], -1).astype(np.float32)
 
 
 def _set(db: sqlite3.Connection, key: str, value: str) -> None:

@@ -54,7 +54,7 @@ class StoredSegment:
 @dataclass(frozen=True, slots=True)
 class Content:
     """All that one media brings into the library. `vectors` has a matrix (n, dim) for the n segments of each
-    modality."""
+    modality, `utterance_vectors` one row per utterance of the transcript."""
 
     media: Media
     inputs: str
@@ -62,6 +62,7 @@ class Content:
     vectors: dict[Modality, Vectors]
     timeline: Timeline | None = None
     transcript: Transcript | None = None
+    utterance_vectors: Vectors | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -109,15 +110,21 @@ def insert_timeline(db: sqlite3.Connection, media_id: int, timeline: Timeline) -
     )
 
 
-def insert_transcript(db: sqlite3.Connection, media_id: int, transcript: Transcript) -> None:
+def insert_transcript(db: sqlite3.Connection, media_id: int, transcript: Transcript, vectors: Vectors | None) -> None:
     """Insert what is said in a media."""
     utterances = [
         [u.start, u.end, u.text, [[w.start, w.end, w.text, w.probability] for w in u.words]]
         for u in transcript.utterances
     ]
     db.execute(
-        "INSERT INTO transcript (media_id, language, source, utterances) VALUES (?, ?, ?, ?)",
-        (media_id, transcript.language, transcript.source, json.dumps(utterances, ensure_ascii=False)),
+        "INSERT INTO transcript (media_id, language, source, utterances, vectors) VALUES (?, ?, ?, ?, ?)",
+        (
+            media_id,
+            transcript.language,
+            transcript.source,
+            json.dumps(utterances, ensure_ascii=False),
+            None if vectors is None else vectors.astype(np.float16).tobytes(),
+        ),
     )
 
 

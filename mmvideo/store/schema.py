@@ -60,7 +60,8 @@ CREATE TABLE transcript (
     media_id INTEGER PRIMARY KEY REFERENCES media (id) ON DELETE CASCADE,
     language TEXT,
     source TEXT NOT NULL,
-    utterances TEXT NOT NULL
+    utterances TEXT NOT NULL,
+    vectors BLOB
 );
 """
 
