@@ -1,0 +1,94 @@
+"""Whisper through faster-whisper (the extra `fast`): CTranslate2, eight clips at a time."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datatypes import SAMPLE_RATE, Samples, Word
+from ..errors import ModelError
+from .heard import Heard
+
+BATCH = 8
+"""Clips that are heard at once: on two cores twice as fast as one by one, more gain nothing."""
+
+BEAM = 5
+"""Texts followed at once. Against 1: a tenth more work, and half the wrong words (19 to 11 %, tiny.en, robot voice)."""
+
+_TEN_MS = SAMPLE_RATE // 100
+
+
+class FasterEngine:
+    """A loaded model, on a GPU where CTranslate2 sees one (float16), else on the processor (int8)."""
+
+    def __init__(self, place: Path) -> None:
+        import ctranslate2
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+        logging.getLogger("faster_whisper").setLevel(logging.ERROR)
+        gpu = ctranslate2.get_cuda_device_count() > 0
+        try:
+            self._model = WhisperModel(
+                str(place),
+                device="cuda" if gpu else "cpu",
+                compute_type="float16" if gpu else "int8",
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"{place}: faster-whisper cannot load these weights ({reason})") from error
+        self._pipeline = BatchedInferencePipeline(self._model)
+        self.multilingual: bool = bool(self._model.model.is_multilingual)
+        self.languages: frozenset[str] = frozenset(self._model.supported_languages)
+
+    def detect(self, samples: Samples) -> str:
+        """Return the likeliest language of up to 30 s of speech."""
+        language, _, _ = self._model.detect_language(audio=samples)
+        return str(language)
+
+    def hear(self, clips: list[Samples], language: str) -> list[list[Heard]]:
+        """Return what is said in each clip, with times from its first sample."""
+        if not clips:
+            return []
+        # Segments lie on a grid of 10 ms inside faster-whisper, so the clips are laid on one too.
+        sounds = [np.pad(clip, (0, -len(clip) % _TEN_MS)) for clip in clips]
+        edges = np.cumsum([0, *(len(sound) for sound in sounds)])
+        # The middle of a sample, because faster-whisper rounds down.
+        seconds = (edges + 0.5) / SAMPLE_RATE
+        segments, _ = self._pipeline.transcribe(
+            np.concatenate(sounds),
+            language=language,
+            batch_size=BATCH,
+            beam_size=BEAM,
+            temperature=0.0,
+            word_timestamps=True,
+            without_timestamps=False,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            clip_timestamps=[
+                {"start": float(a), "end": float(b)} for a, b in zip(seconds[:-1], seconds[1:], strict=True)
+            ],
+        )
+        heard: list[list[Heard]] = [[] for _ in clips]
+        for segment in segments:
+            # `seek` is the clip's beginning, in hundredths.
+            i = int(np.searchsorted(edges, segment.seek * _TEN_MS + _TEN_MS // 2, side="right")) - 1
+            heard[min(i, len(clips) - 1)].append(_heard(segment, float(edges[i]) / SAMPLE_RATE))
+        return heard
+
+
+def _heard(segment: Any, offset: float) -> Heard:
+    words = tuple(
+        Word(float(word.start) - offset, float(word.end) - offset, str(word.word), float(word.probability))
+        for word in segment.words or ()
+    )
+    return Heard(
+        text=str(segment.text),
+        words=words,
+        no_speech=float(segment.no_speech_prob),
+        likelihood=float(segment.avg_logprob),
+        compression=float(segment.compression_ratio),
+    )
