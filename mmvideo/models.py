@@ -1,0 +1,94 @@
+"""The models of one library: chosen once, kept for good.
+
+Vectors of different models must never be compared, so the first model that makes something for a library is written
+down, and every later one is checked against it by name, revision and dimension.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, Literal
+
+from .datatypes import Modality, ModelId, Recipe
+from .errors import RecipeError
+from .store import Store
+
+Part = Literal["visual", "speech", "passages"]
+PARTS: dict[Part, tuple[Modality, ...]] = {"visual": ("visual",), "speech": ("speech",), "passages": ("speech",)}
+"""The parts of a recipe that a model makes, and the modalities that must be made again when it changes."""
+
+
+class LibraryModels:
+    """The models of one library: what it was made with, or what is chosen at the first need, checked each time."""
+
+    def __init__(self, store: Store, recipe: Recipe, *, offline: bool) -> None:
+        self.offline = offline
+        self.notes: list[str] = []
+        self.writer: Store | None = None
+        self._store = store
+        self._recipe = recipe
+        self._loaded: dict[Part, Any] = {}
+        self._lock = Lock()  # picture and sound of one file ask from two threads
+
+    def use(self, part: Part, model: Any) -> None:
+        """Take an encoder or a model name given by the caller; refuse one that the library was not made with."""
+        known = self._store.models.get(part)
+        if model is None or model == "auto":
+            return
+        if not isinstance(model, str):
+            if known is not None:
+                self._require(part, known, model.model)
+            self._loaded[part] = model
+        elif known is not None and model not in ("none", known.name):
+            from . import encode
+
+            name = encode.resolve(part, model, offline=self.offline).name
+            if name != known.name:
+                raise self._refusal(part, known, name)
+
+    def visual(self) -> Any:
+        """Return the encoder of frames, or None if the recipe leaves it out."""
+        return self._get("visual")
+
+    def speech(self) -> Any:
+        """Return the recogniser of speech, or None if the recipe leaves it out."""
+        return self._get("speech")
+
+    def passages(self) -> Any:
+        """Return the encoder of passages, or None if the recipe leaves it out."""
+        return self._get("passages")
+
+    def _get(self, part: Part) -> Any:
+        name = getattr(self._recipe, part)
+        if name == "none":
+            return None
+        with self._lock:
+            known = (self.writer or self._store).models.get(part)
+            if part not in self._loaded:
+                self._loaded[part] = self._load(part, known.name if known is not None else name)
+            model = self._loaded[part]
+            if known is not None:
+                self._require(part, known, model.model)
+            elif self.writer is not None:
+                self.writer.set_model(part, model.model)
+            return model
+
+    def _load(self, part: Part, name: str) -> Any:
+        from . import encode
+
+        model, note = encode.load(part, name, offline=self.offline)
+        if note and note not in self.notes:
+            self.notes.append(note)
+        return model
+
+    def _require(self, part: Part, known: ModelId, model: ModelId) -> None:
+        if model != known:
+            ours = model.name if model.name != known.name else f"{model.name} in another revision ({model.revision})"
+            raise self._refusal(part, known, ours)
+
+    def _refusal(self, part: Part, known: ModelId, ours: str) -> RecipeError:
+        folder = self._store.path.parent
+        return RecipeError(
+            f"{folder}: its {part} part was made with {known.name} (revision {known.revision}), not {ours}; "
+            f"to make it again: mmvideo reindex --library {folder} --{part} {ours.split()[0]}"
+        )
