@@ -146,8 +146,8 @@ def stored_to_text(stored: StoredMedia, counts: dict[str, int], models: dict[str
 def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3, width: int = 320) -> Images:
     """Return one picture (height, width, 3) uint8 with a frame per hit, its rank, file and time below it.
 
-    `media` are those of the hits, in the same order. A hit in a recording without picture shows its words instead. Raises
-    `ValueError` without hits.
+    `media` are those of the hits, in the same order. A hit in a recording without picture shows its words instead.
+    Raises `ValueError` without hits.
     """
     from PIL import Image, ImageDraw, ImageFont
 

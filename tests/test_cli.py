@@ -163,9 +163,18 @@ def test_errors_are_one_clear_line_and_exit_code_1(filled, arguments, message):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["nonsense"], ["add"], ["search", "x", "--in", "smell"], ["search", "x", "--in", ""], ["search", "x", "-k", "0"],
-     ["add", "x", "--interval", "0"], ["add", "x", "--interval", "nan"], ["transcript", "x", "--format", "pdf"]],
-)  # fmt: skip
+    [
+        [],
+        ["nonsense"],
+        ["add"],
+        ["search", "x", "--in", "smell"],
+        ["search", "x", "--in", ""],
+        ["search", "x", "-k", "0"],
+        ["add", "x", "--interval", "0"],
+        ["add", "x", "--interval", "nan"],
+        ["transcript", "x", "--format", "pdf"],
+    ],
+)
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main(arguments)
