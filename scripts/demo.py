@@ -6,7 +6,6 @@ Prints the hits as tables and writes a storyboard picture of them, a frame per h
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import time
@@ -17,12 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from mmvideo import Hit, Library
+from mmvideo.datatypes import Modality
 from mmvideo.export import storyboard
 from mmvideo.progress import bars
 from mmvideo.times import clock
 
 ROOT = Path(__file__).resolve().parent.parent
-PER_KIND = 3
+QUESTIONS: dict[Modality, tuple[str, ...]] = {
+    "visual": ("a cup of coffee", "a rocket on the launch pad", "a flower in bloom"),
+    "speech": ("the postman on skates", "a skipper was punished for speeding", "an expensive repair of the building"),
+}
 
 
 def main() -> int:
@@ -51,16 +54,15 @@ def main() -> int:
 
 
 def _questions(library: Library) -> list[tuple[str, list[Hit]]]:
-    known = json.loads((ROOT / "samples" / "queries.json").read_text(encoding="utf-8"))
-    asked: list[tuple[str, list[Hit]]] = []
-    for modality in ("visual", "speech"):
-        texts = [one["query"] for one in known if one.get("query") and one["modality"] == modality and one["file"]]
-        few = texts[:: max(1, len(texts) // PER_KIND)][:PER_KIND]
-        asked += [(f"{modality}: {text}", library.search(text, modalities=[modality], limit=3)) for text in few]
-    pictures = [one["image"] for one in known if one.get("image")]
-    return asked + [
-        (f"picture: samples/{name}", library.search(image=ROOT / "samples" / name, limit=3)) for name in pictures[:1]
+    asked = [
+        (f"{modality}: {text}", library.search(text, modalities=[modality], limit=3))
+        for modality, texts in QUESTIONS.items()
+        for text in texts
     ]
+    asked.append(("seen or said: what the cat does", library.search("what the cat does", limit=3)))
+    picture = ROOT / "samples" / "pavilion.jpg"
+    asked.append((f"picture: {picture.relative_to(ROOT)}", library.search(image=picture, limit=3)))
+    return asked
 
 
 def _show(console: Console, title: str, hits: list[Hit]) -> bool:

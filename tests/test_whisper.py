@@ -20,12 +20,23 @@ from .speech import SPOKEN, blocks, load, silence, tone
 TINY = "1a5afae06a4d"
 
 
-@pytest.fixture(scope="session", params=["faster", "openai"])
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """torch's threads wait for each other after every layer: on a busy machine two take five times as long as one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=["faster", "openai"])
 def tiny(request):
     return load_transcriber("tiny.en", offline=True, engine=request.param)
 
 
-@pytest.fixture(scope="session", params=["faster", "openai"])
+@pytest.fixture(scope="module", params=["faster", "openai"])
 def base(request):
     return load_transcriber("whisper-base", offline=True, engine=request.param)
 
