@@ -444,3 +444,19 @@ def test_a_copied_library_works_and_lost_caches_are_no_loss(built, tmp_path):
 def test_every_error_of_ours_has_one_root():
     assert issubclass(RecipeError, LibraryError)
     assert issubclass(LibraryError, MMVideoError)
+
+
+def test_a_storyboard_has_a_frame_of_each_hit(library):
+    from mmvideo.export import storyboard
+
+    hits = [library.search(text, modalities=["visual"])[0] for text in ("green", "blue", "cyan")]
+    hits.append(library.search("violins", modalities=["speech"], media="talk*")[0])
+    media = {one.path: one for one in library.media()}
+    sheet = storyboard(hits, [media[hit.path] for hit in hits], columns=2, width=96)
+    assert sheet.shape == (2 * (54 + 22 + 8) + 8, 2 * (96 + 8) + 8, 3)
+    for position, colour in enumerate(("green", "blue", "cyan")):
+        x, y = 8 + position % 2 * 104 + 48, 8 + position // 2 * 84 + 27
+        np.testing.assert_allclose(sheet[y, x], COLOURS[colour], atol=12)
+    assert sheet[100:140, 115:200].max() > 150  # the words of a recording without picture
+    with pytest.raises(ValueError, match="at least one hit"):
+        storyboard([], [])
