@@ -67,6 +67,16 @@ class VectorIndex:
         """Return all ids, ascending."""
         return np.sort(np.asarray(self._index.keys, dtype=np.uint64))
 
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the vectors with these ids, (n, dim), in their order; zeros for an id that is not there."""
+        if not len(ids):
+            return np.zeros((0, self.dim), np.float32)
+        known = np.isin(ids, np.asarray(self._index.keys, dtype=np.uint64))
+        found = np.zeros((len(ids), self.dim), np.float32)
+        if known.any():
+            found[known] = np.asarray(self._index.get(np.ascontiguousarray(ids[known])), np.float32)
+        return found
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add unit vectors (n, dim) under new ids (n,)."""
         if len(ids):

@@ -22,6 +22,8 @@ from .picture import Painter, decoded, shown_from
 from .stream import Account, Stream
 from .timeline import EPSILON, INDEXED, Timeline, moments, on_screen, read_timeline
 
+_LONGEST = 8  # times the shorter side
+
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
@@ -86,13 +88,16 @@ def frame_at(media: Media, time: float, *, short_side: int | None = None) -> Fra
 
 
 def scaled_size(video: VideoStream, short_side: int | None) -> tuple[int, int]:
-    """Return (width, height) in pixels, upright, of the picture with a shorter side of at most `short_side`."""
+    """Return (width, height) in pixels, upright, of the picture with a shorter side of at most `short_side`,
+    and a longer one of at most eight times that (a strip of 300 × 65535 pixels would fill the memory)."""
     width, height = video.width, video.height
     if video.rotation % 180:
         width, height = height, width
-    if short_side is None or min(width, height) <= short_side:
+    if short_side is None:
         return width, height
-    scale = short_side / min(width, height)
+    scale = min(short_side / max(1, min(width, height)), _LONGEST * short_side / max(1, width, height))
+    if scale >= 1:
+        return width, height
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from ..datatypes import Media, Modality, ModelId, Recipe, Timeline, Transcript, Vectors
 from ..errors import LibraryError
+from . import check as check_rows
+from .migrate import migrate, outdated
 from .rows import (
     MEDIA_COLUMNS,
     SEGMENT_COLUMNS,
@@ -42,7 +44,7 @@ from .rows import (
 )
 from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
 
-__all__ = ["Content", "Store", "StoredMedia", "StoredSegment"]
+__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated"]
 
 
 class Store:
@@ -177,6 +179,24 @@ class Store:
     def generation(self, modality: Modality) -> int:
         """Return how many changes to the segments of a modality have been committed."""
         return int(self.get(f"generation:{modality}") or 0)
+
+    # Is it whole
+
+    def integrity(self) -> list[str]:
+        """Return what SQLite finds wrong with the file and between its tables."""
+        return check_rows.integrity(self._db)
+
+    def words_fit(self, *, repair: bool = False) -> bool:
+        """Tell whether the full-text index fits the segments; with `repair`, make it again. Needs a store that may
+        write."""
+        with self._transaction() as db:
+            if repair:
+                check_rows.rebuild_words(db)
+            return check_rows.words_fit(db)
+
+    def damaged_media(self) -> list[tuple[int, str]]:
+        """Return (id, what is wrong) of each media with rows that a search could not use."""
+        return list(check_rows.damaged_media(self._db, self.models))
 
     # Media
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from ..errors import LibraryError
 
-SCHEMA_VERSION = 1
+MIGRATIONS: tuple[str, ...] = ()
+"""SQL that leads from version 1 to 2, from 2 to 3, …; `SCHEMA` is always what they lead to."""
+
+SCHEMA_VERSION = 1 + len(MIGRATIONS)
 APPLICATION_ID = 0x6D6D7631  # "mmv1": lets `file` and us tell a library from any other SQLite file
 
 SCHEMA = """
@@ -105,3 +108,5 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         raise LibraryError(
             f"{path.parent}: made by a newer mmvideo (format {version}); upgrade with `pip install -U mmvideo`"
         )
+    if version < SCHEMA_VERSION:
+        raise LibraryError(f"{path.parent}: made by an older mmvideo (format {version}), and not brought forward yet")
