@@ -261,15 +261,11 @@ class Library:
         """
         from .verify import verify
 
-        if repair:
+        if repair or drop:
             with self._writing() as store:
-                return verify(store, self.folder, writable=True, repair=True, drop=drop)
-        try:
-            with self._writing() as store:
-                return verify(store, self.folder, writable=True)
-        except LibraryError:  # on a disk that cannot be written to, or beside a writer
-            with self._store.snapshot():
-                return verify(self._store, self.folder, writable=False)
+                return verify(store, self.folder, repair=True, drop=drop)
+        with self._store.snapshot():
+            return verify(self._store, self.folder)
 
     def relocate(
         self, old: str | os.PathLike[str], new: str | os.PathLike[str]

@@ -8,6 +8,7 @@ unless asked for.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ import numpy as np
 from . import caches
 from .datatypes import SEARCHED, Modality
 from .errors import LibraryError, MediaError
-from .index import VectorIndex
+from .index import IndexState, VectorIndex
 from .media import file_state
 from .store import Store, StoredMedia
+
+_LEFT_BEHIND = 3600  # seconds after which an unfinished file is nobody's any more
 
 Kind = Literal["damage", "cache", "media"]
 
@@ -57,21 +60,18 @@ class Verification:
         return not self.open
 
 
-def verify(store: Store, folder: Path, *, writable: bool, repair: bool = False, drop: bool = False) -> Verification:
+def verify(store: Store, folder: Path, *, repair: bool = False, drop: bool = False) -> Verification:
     """Look at everything in the library and return what was found, after repair if that was asked for.
 
-    `writable` says that `store` may write (the full-text index can only be checked then). `drop` lets repair remove
-    also what cannot be computed again: media with damaged rows, or whose recording is gone.
+    Repair needs a store that may write. `drop` lets it remove also what cannot be computed again: media with damaged
+    rows, or whose recording is gone.
     """
     findings = [Finding("damage", f"the database: {line}") for line in store.integrity()]
     notes: list[str] = []
     if findings:
         notes.append("restore the library from a copy, or make a new one of the same recordings")
         return Verification(tuple(findings), 0, 0, tuple(notes))
-    if writable:
-        findings += _words(store, repair)
-    else:
-        notes.append("the full-text index was not checked: that needs a library that can be written to")
+    findings += _words(store, repair)
     known = {stored.id: stored for stored in store.media()}
     findings += [_mended(store, known[media_id], wrong, repair, drop) for media_id, wrong in store.damaged_media()]
     findings += _recordings(store, known, repair and drop)
@@ -80,12 +80,11 @@ def verify(store: Store, folder: Path, *, writable: bool, repair: bool = False, 
 
 
 def _words(store: Store, repair: bool) -> list[Finding]:
-    try:
-        if store.words_fit():
-            return []
-        done = "made again" if repair and store.words_fit(repair=True) else ""
-    except LibraryError as error:
-        return [Finding("damage", str(error))]
+    if store.words_fit():
+        return []
+    if repair:
+        store.rebuild_words()
+    done = "made again" if repair and store.words_fit() else ""
     return [Finding("damage", "the full-text index does not fit what was said", done=done)]
 
 
@@ -123,6 +122,8 @@ def _astray(stored: StoredMedia) -> str:
 def _caches(store: Store, folder: Path, repair: bool) -> Iterator[Finding]:
     wrong = [text for modality in SEARCHED if (text := _wrong_cache(store, folder, modality))]
     left = [path for path in sorted(folder.iterdir()) if path.name.endswith(".new") and path.is_file()]
+    if not repair:  # a writer may be making one just now
+        left = [path for path in left if time.time() - path.stat().st_mtime > _LEFT_BEHIND]
     if repair:
         for modality in SEARCHED:
             if _wrong_cache(store, folder, modality):
@@ -142,17 +143,17 @@ def _caches(store: Store, folder: Path, repair: bool) -> Iterator[Finding]:
 def _wrong_cache(store: Store, folder: Path, modality: Modality) -> str:
     """Say what is wrong with an index on disk; one that is missing or states an earlier generation is right: it is
     topped up when it is opened."""
-    files = [(folder / modality).with_suffix(suffix) for suffix in (".json", ".usearch")]
-    if not any(file.exists() for file in files):
-        return ""
-    opened = VectorIndex.open(folder / modality)
-    if opened is None:
-        return f"the {modality} index cannot be opened"
-    index, state = opened
+    state = IndexState.read(folder / modality)
+    if state is None:
+        return f"the {modality} index has no readable description" if (folder / f"{modality}.json").exists() else ""
     if state.library != store.id:
         return f"the {modality} index belongs to another library"
     if state.generation != store.generation(modality):
         return ""
+    opened = VectorIndex.open(folder / modality)
+    if opened is None:
+        return f"the {modality} index cannot be opened"
+    index = opened[0]
     if not np.array_equal(index.ids(), store.segment_ids(modality)):
         return f"the {modality} index holds other segments than the database"
     for ids, vectors in store.vectors(modality):

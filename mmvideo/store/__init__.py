@@ -12,6 +12,7 @@ Paths are TEXT where they are valid UTF-8, else BLOB, so that any file name surv
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 import uuid
@@ -64,6 +65,7 @@ class Store:
         connection = sqlite3.connect(draft)
         try:
             # One transaction: executescript would commit before it begins.
+            connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
             connection.executescript(
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
                 f"BEGIN; {SCHEMA} COMMIT;"
@@ -74,6 +76,7 @@ class Store:
         finally:
             connection.close()
         draft.replace(path)
+        _sync_folder(path.parent)
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False) -> Store:
@@ -186,13 +189,14 @@ class Store:
         """Return what SQLite finds wrong with the file and between its tables."""
         return check_rows.integrity(self._db)
 
-    def words_fit(self, *, repair: bool = False) -> bool:
-        """Tell whether the full-text index fits the segments; with `repair`, make it again. Needs a store that may
-        write."""
+    def words_fit(self) -> bool:
+        """Tell whether the full-text index fits the segments."""
+        return check_rows.words_fit(self._db)
+
+    def rebuild_words(self) -> None:
+        """Make the full-text index again from the segments."""
         with self._transaction() as db:
-            if repair:
-                check_rows.rebuild_words(db)
-            return check_rows.words_fit(db)
+            check_rows.rebuild_words(db)
 
     def damaged_media(self) -> list[tuple[int, str]]:
         """Return (id, what is wrong) of each media with rows that a search could not use."""
@@ -356,6 +360,18 @@ class Store:
         if row is None or row[0] is None:
             return None
         return np.frombuffer(row[0], dtype=np.float16).reshape(row[1], -1).astype(np.float32)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the name of a new file survive a power cut; where folders cannot be opened (Windows) it does anyway."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _set(db: sqlite3.Connection, key: str, value: str) -> None:
