@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except MMVideoError as error:
         print(f"mmvideo: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except sqlite3.DatabaseError as error:
+        print(f"mmvideo: the library's database is damaged ({error}); restore a copy, or add again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -113,6 +113,7 @@ class Library:
     def close(self) -> None:
         """Close the library; a second call does nothing."""
         self._decoding.close()
+        self._searcher = None  # it maps the indexes' files
         self._store.close()
 
     def __enter__(self) -> Library:

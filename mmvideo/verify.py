@@ -8,6 +8,7 @@ unless asked for.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import numpy as np
 
 from . import caches
 from .datatypes import SEARCHED, Modality
-from .errors import LibraryError, MediaError
+from .errors import MediaError
 from .index import IndexState, VectorIndex
 from .media import file_state
 from .store import Store, StoredMedia
@@ -72,8 +73,9 @@ def verify(store: Store, folder: Path, *, repair: bool = False, drop: bool = Fal
         notes.append("restore the library from a copy, or make a new one of the same recordings")
         return Verification(tuple(findings), 0, 0, tuple(notes))
     findings += _words(store, repair)
-    known = {stored.id: stored for stored in store.media()}
-    findings += [_mended(store, known[media_id], wrong, repair, drop) for media_id, wrong in store.damaged_media()]
+    known = {media_id: stored for media_id in store.media_ids() if (stored := _readable(store, media_id))}
+    for media_id, wrong in store.damaged_media():
+        findings.append(_mended(store, media_id, known.get(media_id), wrong, repair, drop))
     findings += _recordings(store, known, repair and drop)
     findings += _caches(store, folder, repair)
     return Verification(tuple(findings), len(known), sum(store.count(modality) for modality in SEARCHED), tuple(notes))
@@ -88,12 +90,19 @@ def _words(store: Store, repair: bool) -> list[Finding]:
     return [Finding("damage", "the full-text index does not fit what was said", done=done)]
 
 
-def _mended(store: Store, stored: StoredMedia, wrong: str, repair: bool, drop: bool) -> Finding:
-    path, done = stored.media.path, ""
-    if repair and (drop or not _astray(stored)):
-        store.remove(stored.id)
+def _readable(store: Store, media_id: int) -> StoredMedia | None:
+    try:
+        return store.media_by_id(media_id)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _mended(store: Store, media_id: int, stored: StoredMedia | None, wrong: str, repair: bool, drop: bool) -> Finding:
+    path, done = None if stored is None else stored.media.path, ""
+    if repair and (drop or (stored is not None and not _astray(stored))):
+        store.remove(media_id)
         done = "removed from the library; add it again"
-    return Finding("damage", f"{path}: {wrong}", path, done)
+    return Finding("damage", f"{path or f'media {media_id}'}: {wrong}", path, done)
 
 
 def _recordings(store: Store, known: dict[int, StoredMedia], drop: bool) -> Iterator[Finding]:
@@ -131,7 +140,8 @@ def _caches(store: Store, folder: Path, repair: bool) -> Iterator[Finding]:
                     (folder / modality).with_suffix(suffix).unlink(missing_ok=True)
         for path in left:
             path.unlink(missing_ok=True)
-        caches.refresh(store, folder)
+        with contextlib.suppress(ValueError):  # vectors that cannot be read, and were to be kept
+            caches.refresh(store, folder)
     found = [Finding("cache", text, done="made again" if repair else "") for text in wrong]
     found += [
         Finding("cache", f"{path.name}: left behind by a process that was stopped", done="deleted" if repair else "")
@@ -156,9 +166,12 @@ def _wrong_cache(store: Store, folder: Path, modality: Modality) -> str:
     index = opened[0]
     if not np.array_equal(index.ids(), store.segment_ids(modality)):
         return f"the {modality} index holds other segments than the database"
-    for ids, vectors in store.vectors(modality):
-        if vectors.shape[1] != index.dim or float(np.abs(index.vectors(ids) - vectors).max(initial=0.0)) > 0.01:
-            return f"the {modality} index holds other vectors than the database"
+    try:
+        for ids, vectors in store.vectors(modality):
+            if vectors.shape[1] != index.dim or float(np.abs(index.vectors(ids) - vectors).max(initial=0.0)) > 0.01:
+                return f"the {modality} index holds other vectors than the database"
+    except ValueError:  # rows without a vector's length, which are reported as such
+        return ""
     return ""
 
 

@@ -256,6 +256,8 @@ def finish(pid: int, pipe: int) -> list[str]:
 def power_cut(library: Path, durable: Path, target: Path, names_too: bool) -> None:
     """Make in `target` what a disk would have of `library`: only what was synced."""
     target.mkdir()
+    if not library.exists():  # killed before it was made
+        return
     listed = durable / "names"
     names: dict[str, int] = {path.name: path.stat().st_ino for path in library.iterdir() if path.is_file()}
     if names_too:
@@ -389,7 +391,7 @@ def aftermath(
     power_cut(library, folder / "durable", cut, names_too=seed % 4 < 2)
     for name, lost in (("killed", None), ("power cut", cut)):
         if lost is not None:
-            shutil.rmtree(library)
+            shutil.rmtree(library, ignore_errors=True)
             lost.rename(library)
         lines = finish(*child(lambda tell: check(library, committed, media, wanted, tell)))
         assert lines[-1:] == ["ok"], f"seed {seed}, {name}: {lines}"

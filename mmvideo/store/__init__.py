@@ -209,6 +209,10 @@ class Store:
         rows = self._db.execute(f"SELECT {MEDIA_COLUMNS} FROM media").fetchall()
         return sorted((to_media(row) for row in rows), key=lambda stored: str(stored.media.path))
 
+    def media_ids(self) -> list[int]:
+        """Return the row ids of all media, ascending."""
+        return [int(row[0]) for row in self._db.execute("SELECT id FROM media ORDER BY id")]
+
     def find_media(self, path: Path) -> StoredMedia | None:
         """Return the media at this absolute path, or None."""
         row = self._db.execute(f"SELECT {MEDIA_COLUMNS} FROM media WHERE path = ?", (path_value(path),)).fetchone()

@@ -34,17 +34,20 @@ def words_fit(db: sqlite3.Connection) -> bool:
     FTS5's own check needs to write, and wants rows for segments without text too; so the index is made again in
     temporary tables, and every word at every place is compared.
     """
+    cursors: list[sqlite3.Cursor] = []
     try:
         db.execute("CREATE VIRTUAL TABLE temp.fresh USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')")
         db.execute("CREATE VIRTUAL TABLE temp.held_words USING fts5vocab (main, words, instance)")
         db.execute("CREATE VIRTUAL TABLE temp.fresh_words USING fts5vocab (temp, fresh, instance)")
         db.execute("INSERT INTO temp.fresh (rowid, text) SELECT id, text FROM segment WHERE text IS NOT NULL")
         rows = "SELECT term, doc, offset FROM temp.{} ORDER BY term, doc, offset"
-        held, fresh = (db.execute(rows.format(table)) for table in ("held_words", "fresh_words"))
-        return all(a == b for a, b in zip_longest(held, fresh))
+        cursors += [db.execute(rows.format(table)) for table in ("held_words", "fresh_words")]
+        return all(held == fresh for held, fresh in zip_longest(*cursors))
     except sqlite3.DatabaseError:
         return False
     finally:
+        for cursor in cursors:  # an open one keeps its table
+            cursor.close()
         for table in ("held_words", "fresh_words", "fresh"):
             with contextlib.suppress(sqlite3.DatabaseError):
                 db.execute(f"DROP TABLE IF EXISTS temp.{table}")
