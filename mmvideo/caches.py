@@ -6,6 +6,8 @@ of date differs from the database only by ids that are missing or gone; comparin
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ import numpy as np
 from .datatypes import SEARCHED, Modality
 from .index import VectorIndex
 from .store import Store
+
+log = logging.getLogger(__name__)
 
 
 def open_index(store: Store, folder: Path, modality: Modality) -> tuple[VectorIndex | None, bool]:
@@ -56,7 +60,13 @@ def refresh(store: Store, folder: Path) -> None:
             for suffix in (".json", ".usearch"):
                 (folder / modality).with_suffix(suffix).unlink(missing_ok=True)
         else:
-            index.save(folder / modality, library=store.id, generation=store.generation(modality))
+            try:
+                index.save(folder / modality, library=store.id, generation=store.generation(modality))
+            except (OSError, RuntimeError) as error:  # a full disk; what is stored is stored, and searches do without
+                log.warning("%s: the %s index could not be kept (%s)", folder, modality, error)
+                for suffix in (".json.new", ".usearch.new"):
+                    with contextlib.suppress(OSError):
+                        (folder / modality).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _dim(store: Store, modality: Modality) -> int:

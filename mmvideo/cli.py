@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -36,10 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
+    if getattr(options, "verbose", False):
+        _log_to_stderr()
     try:
         return run(options)
     except MMVideoError as error:
         print(f"mmvideo: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except sqlite3.DatabaseError as error:
+        print(f"mmvideo: the library's database is damaged ({error}); restore a copy, or add again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -157,6 +163,40 @@ def rm(options: argparse.Namespace) -> int:
     return 0
 
 
+def verify(options: argparse.Namespace) -> int:
+    """Look whether a library is whole. Exit code: 0 all is well, 1 damage, 3 only recordings that are missing or
+    changed."""
+    from dataclasses import asdict
+
+    with _library(options) as library:
+        result = library.verify(repair=options.repair or options.drop, drop=options.drop)
+    if options.json:
+        _print_json({**asdict(result), "clean": result.clean})
+    else:
+        for finding in result.findings:
+            print(printable(f"{finding.kind:6}  {finding.text}{f'  ({finding.done})' if finding.done else ''}"))
+        for note in result.notes:
+            print(f"note    {note}")
+        print(
+            f"{result.media} media, {result.segments} segments: "
+            + ("all is well" if result.clean else f"{len(result.open)} found wrong")
+        )
+    if result.clean:
+        return 0
+    return 3 if all(finding.kind == "media" for finding in result.open) else 1
+
+
+def relocate(options: argparse.Namespace) -> int:
+    """Say that recordings were moved; nothing is computed again."""
+    with _library(options) as library:
+        moved, left = library.relocate(options.old, options.new)
+    for before, now in moved:
+        print(printable(f"{before} → {now}"))
+    for before, why in left:
+        print(printable(f"left    {before}: {why}"), file=sys.stderr)
+    return 1 if left else 0
+
+
 def models(options: argparse.Namespace) -> int:
     """List the models that can be used here."""
     from dataclasses import asdict
@@ -197,6 +237,7 @@ def parser() -> argparse.ArgumentParser:
         help="the library's folder (default: $MMVIDEO_LIBRARY, else the user's data folder)",
     )
     shared.add_argument("--offline", action="store_true", help="never fetch a model")
+    shared.add_argument("-v", "--verbose", action="store_true", help="tell on standard error what happens")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON and nothing else")
     writer = argparse.ArgumentParser(add_help=False)
@@ -217,6 +258,14 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "rm", rm, "remove media from a library (the files stay)", [shared, writer])
     command.add_argument("media", nargs="+", metavar="MEDIA", help="a path, a name, or a glob that fits one")
     _command(commands, "reindex", reindex, "make everything again with other models", [shared, as_json, writer, chosen])
+    command = _command(commands, "verify", verify, "look whether a library is whole", [shared, as_json, writer])
+    command.add_argument("--repair", action="store_true", help="make again what can be made again")
+    command.add_argument(
+        "--drop", action="store_true", help="repair, and remove also what cannot be made again from the recordings"
+    )
+    command = _command(commands, "relocate", relocate, "say that recordings were moved", [shared, writer])
+    command.add_argument("old", metavar="OLD", help="the file or folder before")
+    command.add_argument("new", metavar="NEW", help="the same file or folder now")
     _command(commands, "models", models, "list the models that can be used here", [as_json])
     return top
 
@@ -318,13 +367,23 @@ def _library(options: argparse.Namespace, *, create: bool = False) -> Library:
     from .library import Library
 
     folder = options.library or os.environ.get("MMVIDEO_LIBRARY") or _default_library()
-    chosen = {part: getattr(options, part, None) for part in ("visual", "speech", "passages")}
+    chosen: dict[str, Any] = {part: getattr(options, part, None) for part in ("visual", "speech", "passages")}
     library = Library.open(
         folder, create=create, offline=options.offline, wait=getattr(options, "wait", False), **chosen
     )
     given = {name: getattr(options, name, None) for name in Recipe.__dataclass_fields__ if name not in chosen}
     library.recipe = replace(library.recipe, **{name: value for name, value in given.items() if value is not None})
     return library
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("mmvideo")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG)
 
 
 def _default_library() -> Path:

@@ -39,6 +39,14 @@ class IndexState:
     count: int
     dim: int
 
+    @classmethod
+    def read(cls, path: Path) -> IndexState | None:
+        """Return what the index at `path` (without suffix) says of itself; None where it says nothing readable."""
+        try:
+            return cls(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
 
 class VectorIndex:
     """Unit vectors of one length by id, ranked by cosine. Make an empty one, or `open` one from disk."""
@@ -51,8 +59,10 @@ class VectorIndex:
     @classmethod
     def open(cls, path: Path) -> tuple[VectorIndex, IndexState] | None:
         """Map the index at `path` (without suffix) into memory; None where there is none or it is damaged."""
+        state = IndexState.read(path)
+        if state is None:
+            return None
         try:
-            state = IndexState(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
             index = cls(state.dim)
             index._index.view(str(path.with_suffix(".usearch")))
         except (OSError, ValueError, TypeError, RuntimeError):
@@ -66,6 +76,16 @@ class VectorIndex:
     def ids(self) -> Ids:
         """Return all ids, ascending."""
         return np.sort(np.asarray(self._index.keys, dtype=np.uint64))
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the vectors with these ids, (n, dim), in their order; zeros for an id that is not there."""
+        if not len(ids):
+            return np.zeros((0, self.dim), np.float32)
+        known = np.isin(ids, np.asarray(self._index.keys, dtype=np.uint64))
+        found = np.zeros((len(ids), self.dim), np.float32)
+        if known.any():
+            found[known] = np.asarray(self._index.get(np.ascontiguousarray(ids[known])), np.float32)
+        return found
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add unit vectors (n, dim) under new ids (n,)."""

@@ -35,10 +35,10 @@ from .datatypes import (
     Transcript,
     Vectors,
 )
-from .decode import read_audio, sample_frames
 from .errors import MediaError
 from .passages import passages
 from .pool import pool_windows
+from .sandbox import Decoding, Direct
 from .segment import differences, is_duplicate, shot_cuts, signatures, windows
 from .store import Content
 from .subtitles import find_sidecar, parse
@@ -84,11 +84,14 @@ def inputs(media_path: Path, recipe: Recipe) -> str:
     return json.dumps(known, sort_keys=True)
 
 
-def ingest(media: Media, recipe: Recipe, models: Models, progress: ProgressCallback) -> Content:
+def ingest(
+    media: Media, recipe: Recipe, models: Models, progress: ProgressCallback, decoding: Decoding | None = None
+) -> Content:
     """Return what the library should store about a media. Raises `MediaError` if neither picture nor sound can be read.
 
-    `progress` is called from more than one thread.
+    `progress` is called from more than one thread. `decoding` opens the file; without it, this process does.
     """
+    source = decoding or Direct()
     made_from = inputs(media.path, recipe)
     notes: list[str] = []
     given_up = Event()
@@ -99,9 +102,9 @@ def ingest(media: Media, recipe: Recipe, models: Models, progress: ProgressCallb
         progress(Progress(stage, media.path, done, media.duration))
 
     with ThreadPoolExecutor(1, thread_name_prefix="speech") as beside:
-        listening = beside.submit(_listen, media, recipe, models, report, notes)
+        listening = beside.submit(_listen, media, recipe, models, source, report, notes)
         try:
-            timeline = _look(media, recipe, models, report, notes)
+            timeline = _look(media, recipe, models, source, report, notes)
             transcript = listening.result()
         except BaseException:
             given_up.set()
@@ -134,13 +137,20 @@ def _left_out(media: Media, recipe: Recipe) -> bool:
 
 
 def _look(
-    media: Media, recipe: Recipe, models: Models, report: Callable[[str, float], None], notes: list[str]
+    media: Media,
+    recipe: Recipe,
+    models: Models,
+    source: Decoding,
+    report: Callable[[str, float], None],
+    notes: list[str],
 ) -> Timeline | None:
     encoder = models.visual() if media.video is not None else None
     if encoder is None:
         return None
     try:
-        with closing(sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)) as frames:
+        with closing(
+            source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)
+        ) as frames:
             sampled = _encode(
                 prefetch(iter(frames), QUEUE), encoder, recipe, lambda t: report("looking", t - media.start)
             )
@@ -191,7 +201,12 @@ def _encode(
 
 
 def _listen(
-    media: Media, recipe: Recipe, models: Models, report: Callable[[str, float], None], notes: list[str]
+    media: Media,
+    recipe: Recipe,
+    models: Models,
+    source: Decoding,
+    report: Callable[[str, float], None],
+    notes: list[str],
 ) -> Transcript | None:
     if recipe.speech == "none":
         return None
@@ -207,7 +222,7 @@ def _listen(
     if recogniser is None:
         return None
     try:
-        with closing(read_audio(media)) as sound:
+        with closing(source.read_audio(media)) as sound:
             blocks = prefetch(iter(sound), 1)
             transcript = recogniser.transcribe(
                 blocks, language=recipe.language, progress=lambda time: report("listening", time - media.start)

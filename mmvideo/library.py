@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import caches
+from . import reports as journal
 from .datatypes import (
     AddReport,
     Hit,
@@ -39,10 +40,12 @@ from .datatypes import (
 from .errors import LibraryError, MediaError, MMVideoError, QueryError
 from .lock import writing
 from .models import PARTS, LibraryModels, Part
-from .store import Store, StoredMedia
+from .sandbox import Direct, Sandbox
+from .store import Store, StoredMedia, migrate, outdated
 
 if TYPE_CHECKING:
     from .search import Searcher
+    from .verify import Verification
 
 DATABASE = "library.db"
 
@@ -53,7 +56,14 @@ class Library:
     """A folder of searchable recordings. `Library.open` opens one, and creates it when absent."""
 
     def __init__(
-        self, folder: Path, store: Store, recipe: Recipe, *, offline: bool = False, wait: bool = False
+        self,
+        folder: Path,
+        store: Store,
+        recipe: Recipe,
+        *,
+        offline: bool = False,
+        wait: bool = False,
+        isolated: bool = True,
     ) -> None:
         self.folder = folder
         self.wait = wait
@@ -61,6 +71,7 @@ class Library:
         self._models = LibraryModels(store, recipe, offline=offline)
         self._recipe = recipe
         self._searcher: Searcher | None = None
+        self._decoding = Sandbox() if isolated else Direct()
 
     @classmethod
     def open(
@@ -74,20 +85,24 @@ class Library:
         create: bool = True,
         offline: bool = False,
         wait: bool = False,
+        isolated: bool = True,
     ) -> Library:
         """Return the library in the folder `path`, made when absent (unless `create` is false).
 
         `visual`, `speech` and `passages` name a model (short name, hub id or local folder) or are an encoder of your
         own; left out, what the library was made with is used, and for a new library the best that can be had here.
         `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets writing wait for another
-        writer instead of failing. Raises `RecipeError` if the library was
-        made with other models, `LibraryError` if the folder holds something else.
+        writer instead of failing. Media are opened in a process of their own unless `isolated` is false (then a file
+        that crashes a decoder ends yours). Raises `RecipeError` if the library was made with other models,
+        `LibraryError` if the folder holds something else.
         """
         folder = Path(path).expanduser().absolute()
         store = _open_store(folder, recipe or Recipe(), create=create)
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages}
         try:
-            library = cls(folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait)
+            library = cls(
+                folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait, isolated=isolated
+            )
             for part, model in given.items():
                 library._models.use(part, model)
         except BaseException:
@@ -97,6 +112,8 @@ class Library:
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
+        self._decoding.close()
+        self._searcher = None  # it maps the indexes' files
         self._store.close()
 
     def __enter__(self) -> Library:
@@ -146,10 +163,28 @@ class Library:
             try:
                 for position, file in enumerate(files):
                     tell(Progress("files", file, position, len(files), "files"))
-                    reports.append(self._add_file(store, file, tell))
+                    reports.append(self._reported(store, file, tell))
             finally:
                 caches.refresh(store, self.folder)
         return AddReport(tuple(reports), tuple(self._models.notes))
+
+    def _reported(self, store: Store, path: Path, tell: ProgressCallback) -> MediaReport:
+        stages = journal.Stages()
+
+        def watch(progress: Progress) -> None:
+            stages.tell(progress)
+            tell(progress)
+
+        report = self._add_file(store, path, watch)
+        if report.outcome != "unchanged":
+            log.info("%s: %s %s in %.1f s", path, report.outcome, report.message, report.seconds)
+            journal.keep(self.folder, report, stages.seconds, journal.versions(store.models))
+        return report
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Return what became of each file of every `add` that was not unchanged, oldest first, as JSON values: time,
+        path, outcome, message, notes, segments, seconds, stages (seconds until each ended), versions."""
+        return list(journal.read(self.folder))
 
     def _add_file(self, store: Store, path: Path, progress: ProgressCallback) -> MediaReport:
         started = time.monotonic()
@@ -167,17 +202,16 @@ class Library:
 
     def _add_or_skip(self, store: Store, path: Path, progress: ProgressCallback) -> tuple[Outcome, StoredMedia]:
         from .ingest import ingest, inputs
-        from .media import probe
 
         known = store.find_media(path)
         made_from = inputs(path, self._recipe)
         if known is not None and known.inputs == made_from and _same_file(known.media, path):
             return "unchanged", known
-        media = probe(path)
+        media = self._decoding.probe(path)
         if same := _same_content(store, known, media, made_from):
             store.update_file(same.id, replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns))
             return ("unchanged" if known is not None else "moved"), _stored(store, same.id)
-        content = ingest(media, self._recipe, self._models, progress)
+        content = ingest(media, self._recipe, self._models, progress, self._decoding)
         if not _same_file(media, path):
             raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
         return ("updated" if known is not None else "added"), _stored(store, store.put(content))
@@ -216,6 +250,40 @@ class Library:
             store.remove(stored.id)
             caches.refresh(store, self.folder)
         return stored.media.path
+
+    # Keeping it whole
+
+    def verify(self, *, repair: bool = False, drop: bool = False) -> Verification:
+        """Look whether everything in the library is as it must be, and return what was found.
+
+        `repair` makes again what can be made again; it removes damaged rows only of recordings that are there unchanged
+        and can be added again. `drop` lets it remove the others too, and media whose recordings are gone. Raises
+        `LibraryError` if a repair finds another process writing.
+        """
+        from .verify import verify
+
+        if repair or drop:
+            with self._writing() as store:
+                return verify(store, self.folder, repair=True, drop=drop)
+        with self._store.snapshot():
+            return verify(self._store, self.folder)
+
+    def relocate(
+        self, old: str | os.PathLike[str], new: str | os.PathLike[str]
+    ) -> tuple[list[tuple[Path, Path]], list[tuple[Path, str]]]:
+        """Note that the recordings at or below `old` are now at or below `new`; nothing is computed again.
+
+        Returns (before, now) of those that were found with the same content, and (before, why) of those left alone.
+        Raises `LibraryError` if the library holds nothing there.
+        """
+        from .verify import relocate
+
+        before, now = (Path(os.path.abspath(Path(path).expanduser())) for path in (old, new))  # noqa: PTH100
+        with self._writing() as store:
+            moved, left = relocate(store, before, now)
+        if not moved and not left:
+            raise LibraryError(f"{before}: nothing of it is in the library {self.folder}; `mmvideo ls` shows what is")
+        return moved, left
 
     @contextmanager
     def _writing(self) -> Iterator[Store]:
@@ -309,6 +377,9 @@ def _open_store(folder: Path, recipe: Recipe, *, create: bool) -> Store:
     database = folder / DATABASE
     if folder.exists() and not folder.is_dir():
         raise LibraryError(f"{folder}: a file, not a library; a library is a folder")
+    if database.is_file() and outdated(database):
+        with writing(folder, wait=True):
+            migrate(database)
     if database.exists() or not create:
         return Store.open(database, readonly=True)
     try:

@@ -36,6 +36,7 @@ _STILL_BRANDS = ("heic", "heix", "mif1", "avif")  # HEIF pictures come in an MP4
 _NOT_RECORDINGS = frozenset({"tty", "image2", "ico", "webp", "lrc"})
 _MICROSECONDS = 1_000_000  # libav's container times
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")  # libav would follow them, an HLS one for ever
+_LONGEST = 31 * 86_400  # seconds; the header of a longer recording is damaged
 _PACKETS_TRIED = 500  # about 20 s of video: a stream of which none of these decodes is given up
 
 
@@ -189,6 +190,8 @@ def probe(path: str | os.PathLike[str]) -> Media:
         audio = tuple(_audio_stream(stream) for stream in sounds)
         name = _container_name(container, path)
         start, duration = _extent(container)
+    if not _plausible(duration, size):
+        raise MediaError(f"{path}: it says to last {duration:.4g} s in {size} bytes; its header is damaged")
     if duration <= 0 and video is not None:  # one picture in a container that states no duration
         duration = 1 / (video.frame_rate or 25)
     return Media(path, size, mtime_ns, fingerprint(path, size), name, start, duration, video, audio)
@@ -253,6 +256,15 @@ def _extent(container: Any) -> tuple[float, float]:
             if packet.pts is not None
         ]
     return start, max(0.0, max(ends, default=start) - start)
+
+
+def _plausible(duration: float, size: int) -> bool:
+    """Tell whether a file can last that long: what its header claims decides how much is computed and stored.
+
+    The least that a second takes is 50 packets of silence in Opus, more than 100 bytes with their container; a still
+    picture may last longer, so 8 are enough, after an hour that is free.
+    """
+    return duration <= min(_LONGEST, 3600 + size / 8)
 
 
 def _first_frame(path: Path, index: int) -> tuple[int, int, float] | None:

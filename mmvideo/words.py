@@ -41,7 +41,8 @@ class WordQuery:
 
 def fold(text: str) -> str:
     """Return the text without case and accents, as the full-text index sees it."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Decomposed on both sides: "𝕊" becomes a letter with case only then, and what case makes may decompose again.
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 

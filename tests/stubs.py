@@ -62,8 +62,10 @@ class ScriptedTranscriber:
     def transcribe(self, audio, *, language=None, progress=None) -> Transcript:
         self.heard += 1
         blocks = list(audio)
+        if not blocks:
+            return Transcript((), source=self.model.name)
         start, end = blocks[0].start, blocks[-1].end
-        assert end - start == sum(len(b.samples) for b in blocks) / SAMPLE_RATE
+        assert abs(end - start - sum(len(b.samples) for b in blocks) / SAMPLE_RATE) < 1e-6
         utterances = []
         for position, sentence in enumerate(self.SENTENCES):
             begin = start + 10.0 * position

@@ -24,8 +24,8 @@ ROWS = (
         "fuse",
         "lock",
     },
-    {"caches", "models"},
-    {"ingest", "search", "export"},
+    {"caches", "models", "sandbox"},
+    {"ingest", "search", "export", "verify", "reports"},
     {"library", "progress"},
     {"cli", "__init__", "__main__"},
 )

@@ -30,7 +30,9 @@ class Encoders:
         self.visual, self.speech, self.passages = ColourEncoder(), ScriptedTranscriber(), WordEncoder()
 
     def open(self, path, **options):
-        return Library.open(path, visual=self.visual, speech=self.speech, passages=self.passages, **options)
+        return Library.open(
+            path, isolated=False, visual=self.visual, speech=self.speech, passages=self.passages, **options
+        )
 
 
 @pytest.fixture

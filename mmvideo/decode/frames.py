@@ -8,6 +8,7 @@ for minutes, and the next may come too late to show what was said. decord's `get
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from ..errors import MediaError
 from .picture import Painter, decoded, shown_from
 from .stream import Account, Stream
 from .timeline import EPSILON, INDEXED, Timeline, moments, on_screen, read_timeline
+
+log = logging.getLogger(__name__)
+
+_LONGEST = 8  # times the shorter side
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,16 @@ def frame_at(media: Media, time: float, *, short_side: int | None = None) -> Fra
 
 
 def scaled_size(video: VideoStream, short_side: int | None) -> tuple[int, int]:
-    """Return (width, height) in pixels, upright, of the picture with a shorter side of at most `short_side`."""
+    """Return (width, height) in pixels, upright, of the picture with a shorter side of at most `short_side`,
+    and a longer one of at most eight times that (a strip of 300 × 65535 pixels would fill the memory)."""
     width, height = video.width, video.height
     if video.rotation % 180:
         width, height = height, width
-    if short_side is None or min(width, height) <= short_side:
+    if short_side is None:
         return width, height
-    scale = short_side / min(width, height)
+    scale = min(short_side / max(1, min(width, height)), _LONGEST * short_side / max(1, width, height))
+    if scale >= 1:
+        return width, height
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
@@ -127,7 +135,7 @@ def _by_decord(
             last = float(times[some[-1]])
         return
     except Exception as error:  # its own errors, assertions, StopIteration: all mean that PyAV must do it
-        account.decoder, account.why = "pyav", f"decord: {' '.join(str(error).split())[:200]}"
+        account.decoder, account.why = "pyav", f"decord: {_reason(error)}"
     finally:
         del reader  # it holds the file, threads and pictures
     rest = when[when > last + EPSILON]
@@ -135,6 +143,13 @@ def _by_decord(
         yield from _by_pyav(media, pace, size, batch, account)
     elif len(rest):
         yield from _by_pyav(media, _Pace(pace.interval, float(rest[0]), pace.stop), size, batch, account, after=last)
+
+
+def _reason(error: Exception) -> str:
+    """Return why decord was given up. Its own messages are a time of day, a line of C++, and not always the same."""
+    text = " ".join(str(error).split())[:200]
+    log.debug("decord: %s", text)
+    return "it fails on this file" if type(error).__name__ == "DECORDError" else text
 
 
 def _reader(media: Media, times: NDArray[np.float64], size: tuple[int, int]) -> Any:

@@ -88,8 +88,12 @@ def _blocks(media: Media, stream: int, length: int, account: Account) -> Generat
     listener = Thread(target=_listen, args=(process.stderr, complaints), name="ffmpeg-stderr", daemon=True)
     listener.start()
     heard = 0
+    most = round(SAMPLE_RATE * (600 + 4 * media.duration))
     try:
         while True:
+            if heard > most:  # a damaged time far ahead is filled with silence for ever
+                account.note(f"sound damaged: it goes on long after the end, read up to {heard / SAMPLE_RATE:.0f} s")
+                return
             samples = _read(process.stdout, length)
             if len(samples):
                 yield Audio(samples, media.start + heard / SAMPLE_RATE)

@@ -12,6 +12,7 @@ Paths are TEXT where they are valid UTF-8, else BLOB, so that any file name surv
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 import uuid
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 
 from ..datatypes import Media, Modality, ModelId, Recipe, Timeline, Transcript, Vectors
 from ..errors import LibraryError
+from . import check as check_rows
+from .migrate import migrate, outdated
 from .rows import (
     MEDIA_COLUMNS,
     SEGMENT_COLUMNS,
@@ -42,7 +45,7 @@ from .rows import (
 )
 from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
 
-__all__ = ["Content", "Store", "StoredMedia", "StoredSegment"]
+__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated"]
 
 
 class Store:
@@ -62,6 +65,7 @@ class Store:
         connection = sqlite3.connect(draft)
         try:
             # One transaction: executescript would commit before it begins.
+            connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
             connection.executescript(
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
                 f"BEGIN; {SCHEMA} COMMIT;"
@@ -72,6 +76,7 @@ class Store:
         finally:
             connection.close()
         draft.replace(path)
+        _sync_folder(path.parent)
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False) -> Store:
@@ -178,12 +183,35 @@ class Store:
         """Return how many changes to the segments of a modality have been committed."""
         return int(self.get(f"generation:{modality}") or 0)
 
+    # Is it whole
+
+    def integrity(self) -> list[str]:
+        """Return what SQLite finds wrong with the file and between its tables."""
+        return check_rows.integrity(self._db)
+
+    def words_fit(self) -> bool:
+        """Tell whether the full-text index fits the segments."""
+        return check_rows.words_fit(self._db)
+
+    def rebuild_words(self) -> None:
+        """Make the full-text index again from the segments."""
+        with self._transaction() as db:
+            check_rows.rebuild_words(db)
+
+    def damaged_media(self) -> list[tuple[int, str]]:
+        """Return (id, what is wrong) of each media with rows that a search could not use."""
+        return list(check_rows.damaged_media(self._db, self.models))
+
     # Media
 
     def media(self) -> list[StoredMedia]:
         """Return all media, by path."""
         rows = self._db.execute(f"SELECT {MEDIA_COLUMNS} FROM media").fetchall()
         return sorted((to_media(row) for row in rows), key=lambda stored: str(stored.media.path))
+
+    def media_ids(self) -> list[int]:
+        """Return the row ids of all media, ascending."""
+        return [int(row[0]) for row in self._db.execute("SELECT id FROM media ORDER BY id")]
 
     def find_media(self, path: Path) -> StoredMedia | None:
         """Return the media at this absolute path, or None."""
@@ -336,6 +364,18 @@ class Store:
         if row is None or row[0] is None:
             return None
         return np.frombuffer(row[0], dtype=np.float16).reshape(row[1], -1).astype(np.float32)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the name of a new file survive a power cut; where folders cannot be opened (Windows) it does anyway."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _set(db: sqlite3.Connection, key: str, value: str) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from ..errors import LibraryError
 
-SCHEMA_VERSION = 1
+MIGRATIONS: tuple[str, ...] = ()
+"""SQL that leads from version 1 to 2, from 2 to 3, …; `SCHEMA` is always what they lead to."""
+
+SCHEMA_VERSION = 1 + len(MIGRATIONS)
 APPLICATION_ID = 0x6D6D7631  # "mmv1": lets `file` and us tell a library from any other SQLite file
 
 SCHEMA = """
@@ -70,10 +73,14 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     """Return a connection to the database at `path`, which must exist. Raises `LibraryError` if it cannot be read."""
     location = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rw'}"
     try:
-        connection = _tuned(
-            sqlite3.connect(location, uri=True, isolation_level=None, check_same_thread=False), readonly
-        )
-        connection.execute("SELECT count(*) FROM sqlite_master")
+        try:
+            connection = _opened(location, readonly)
+        except sqlite3.OperationalError:
+            if not readonly or not os.access(path, os.W_OK):
+                raise
+            # What a killed writer left must be rolled back, which a reader may not: once as a writer, then again.
+            _opened(location.replace("?mode=ro", "?mode=rw"), readonly=False).close()
+            connection = _opened(location, readonly)
     except sqlite3.OperationalError as error:
         if not readonly or os.access(path.parent, os.W_OK):
             raise LibraryError(f"{path.parent}: the library cannot be opened ({error})") from error
@@ -81,6 +88,17 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
         return sqlite3.connect(f"{location}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.DatabaseError as error:
         raise LibraryError(f"{path.parent}: not an mmvideo library ({error})") from error
+    return connection
+
+
+def _opened(location: str, readonly: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(location, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        _tuned(connection, readonly)
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -105,3 +123,5 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         raise LibraryError(
             f"{path.parent}: made by a newer mmvideo (format {version}); upgrade with `pip install -U mmvideo`"
         )
+    if version < SCHEMA_VERSION:
+        raise LibraryError(f"{path.parent}: made by an older mmvideo (format {version}), and not brought forward yet")
