@@ -15,10 +15,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .commands import register
 from .errors import MMVideoError
 
 if TYPE_CHECKING:
@@ -266,6 +268,7 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "relocate", relocate, "say that recordings were moved", [shared, writer])
     command.add_argument("old", metavar="OLD", help="the file or folder before")
     command.add_argument("new", metavar="NEW", help="the same file or folder now")
+    register(partial(_command, commands), _library, shared, _search_options)
     _command(commands, "models", models, "list the models that can be used here", [as_json])
     return top
 
@@ -277,7 +280,8 @@ def _command(
     line: str,
     parents: list[argparse.ArgumentParser],
 ) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=line, description=run.__doc__, parents=parents)
+    about = getattr(run, "func", run).__doc__  # a partial's own is that of `partial`
+    command: argparse.ArgumentParser = commands.add_parser(name, help=line, description=about, parents=parents)
     command.set_defaults(run=run)
     return command
 

@@ -272,6 +272,19 @@ class Hit:
         return self.matches[0].time if self.matches else self.start
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How well each moment of one media answers a query, scores in [0, 1] as in `Match`.
+
+    `seen` (n,) belongs to the samples at `times` (n,), None where the pictures were not asked; `said` are the passages,
+    best first.
+    """
+
+    times: NDArray[np.float64]
+    seen: NDArray[np.float64] | None = None
+    said: tuple[Match, ...] = ()
+
+
 # Reports
 
 

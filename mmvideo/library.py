@@ -21,6 +21,7 @@ from . import caches
 from . import reports as journal
 from .datatypes import (
     AddReport,
+    Curve,
     Hit,
     Images,
     ImageTextEncoder,
@@ -34,6 +35,7 @@ from .datatypes import (
     Query,
     Recipe,
     TextEncoder,
+    Timeline,
     Transcriber,
     Transcript,
 )
@@ -312,7 +314,7 @@ class Library:
         `media` is a glob on names or paths. The hits of one media do not overlap, lie inside it, and last at least half
         a second. Raises `QueryError` for a query that cannot be asked.
         """
-        from .search import Searcher
+        from .notebook import Hits
 
         query = Query(
             text=text.strip() if text else None,
@@ -322,9 +324,33 @@ class Library:
             media=media,
             min_score=min_score,
         )
+        return Hits(self._searching().search(query))
+
+    def curve(
+        self,
+        media: str | os.PathLike[str],
+        text: str | None = None,
+        *,
+        image: str | os.PathLike[str] | Images | Any | None = None,
+        modalities: Iterable[Modality] | None = None,
+    ) -> Curve:
+        """Return how well each moment of one media answers words, a picture, or both.
+
+        Raises `LibraryError` for an unknown media, `QueryError` for a query that cannot be asked.
+        """
+        query = Query(
+            text=text.strip() if text else None,
+            image=None if image is None else _picture(image),
+            modalities=None if modalities is None else tuple(modalities),
+        )
+        return self._searching().curve(query, self.find(media).id)
+
+    def _searching(self) -> Searcher:
+        from .search import Searcher
+
         if self._searcher is None:
             self._searcher = Searcher(self._store, self.folder, self._models)
-        return self._searcher.search(query)
+        return self._searcher
 
     def media(self) -> list[Media]:
         """Return all media of the library, by path."""
@@ -349,6 +375,21 @@ class Library:
         raise LibraryError(
             f"{media}: fits {len(fitting)} media ({names}{', …' if len(fitting) > 3 else ''}); give the whole path"
         )
+
+    def by_id(self, media_id: int) -> StoredMedia:
+        """Return the media of a hit's `media_id`. Raises `LibraryError` if there is none."""
+        stored = self._store.media_by_id(media_id)
+        if stored is None:
+            raise LibraryError(f"no media {media_id} in the library {self.folder}; `mmvideo ls` shows what is")
+        return stored
+
+    def stored(self) -> list[StoredMedia]:
+        """Return all media with their ids, by path."""
+        return self._store.media()
+
+    def timeline(self, media: str | os.PathLike[str]) -> Timeline | None:
+        """Return what was seen when in a media, with its shot cuts; None if its pictures are not indexed."""
+        return self._store.timeline(self.find(media).id)
 
     def counts(self, media: str | os.PathLike[str]) -> dict[str, int]:
         """Return how many segments each modality of a media has."""

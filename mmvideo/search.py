@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from . import words
 from .caches import open_index
-from .datatypes import SEARCHED, Hit, ImageTextEncoder, Match, Modality, Query, TextEncoder, Timeline, Vectors
+from .datatypes import SEARCHED, Curve, Hit, ImageTextEncoder, Match, Modality, Query, TextEncoder, Timeline, Vectors
 from .errors import QueryError
 from .fuse import Candidate, Moment, fit, fuse, grow_peaks, logistic, snap
 from .index import VectorIndex, cosines
@@ -90,6 +90,20 @@ class Searcher:
         moments = fuse(rankings, limit=query.limit)
         return [self._hit(moment) for moment in moments if moment.score >= query.min_score]
 
+    def curve(self, query: Query, media_id: int) -> Curve:
+        """Return how well each moment of one media answers a query, per modality."""
+        modalities = _modalities(query)
+        with self._lock, self._store.snapshot():
+            seen = said = None
+            timeline = self._timeline(media_id) if "visual" in modalities else None
+            if timeline is not None and len(timeline.times) and (vector := self._visual_vector(query)) is not None:
+                centre, spread = self._usual(vector)
+                raw = (timeline.vectors @ vector)[timeline.rows]
+                seen = np.array([logistic(float(s - centre) / spread, VISUAL_CENTRE, VISUAL_SCALE) for s in raw])
+            if "speech" in modalities and query.text and self._store.count("speech"):
+                said = tuple(candidate.match for candidate in self._hear(query.text, [media_id], CANDIDATES))
+        return Curve(timeline.times if seen is not None and timeline else np.zeros(0), seen, said or ())
+
     # Visual
 
     def _visual_vector(self, query: Query) -> Vectors | None:
@@ -109,10 +123,7 @@ class Searcher:
     def _see(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
         near = [segment for segment, _ in self._nearest("visual", vector, chosen)]
         media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
-        usual = self._background("visual") @ vector
-        centre = float(np.median(usual))
-        # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
-        spread = max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
+        centre, spread = self._usual(vector)
         found: list[Candidate] = []
         for media_id in media:
             timeline = self._timeline(media_id)
@@ -121,6 +132,13 @@ class Searcher:
                     Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, spread, limit)
                 ]
         return found
+
+    def _usual(self, vector: Vectors) -> tuple[float, float]:
+        """Return what cosine is usual for a query in this library, and how far it spreads."""
+        usual = self._background("visual") @ vector
+        centre = float(np.median(usual))
+        # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
+        return centre, max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
 
     def _timeline(self, media_id: int) -> Timeline | None:
         key = (self._store.generation("visual"), media_id)

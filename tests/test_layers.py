@@ -25,8 +25,10 @@ ROWS = (
         "lock",
     },
     {"caches", "models", "sandbox"},
-    {"ingest", "search", "export", "verify", "reports"},
-    {"library", "progress"},
+    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook"},
+    {"library", "progress", "editlist"},
+    {"server"},
+    {"commands"},
     {"cli", "__init__", "__main__"},
 )
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}

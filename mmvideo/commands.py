@@ -1,0 +1,175 @@
+"""The commands that make files of what was found, and the one that serves the page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import MediaError, QueryError
+
+if TYPE_CHECKING:
+    from .library import Library
+
+Opener = Callable[..., "Library"]
+Maker = Callable[..., argparse.ArgumentParser]
+
+
+def register(make: Maker, opener: Opener, shared: argparse.ArgumentParser, asking: Callable[[Any], None]) -> None:
+    """Add the commands. `make` adds one to the parser, `opener` opens the library that the options name, `asking` adds
+    the options of a search."""
+    command = make("clip", partial(clip, opener), "cut a stretch out of a media", [shared])
+    command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
+    command.add_argument("interval", metavar="START-END", type=interval, help="such as 1:02-1:15.5 or 62-75.5")
+    command.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="its suffix decides the format")
+    command.add_argument("--exact", action="store_true", help="encode again, to begin and end on the frame")
+    command = make("storyboard", partial(storyboard, opener), "draw the hits of a search on one sheet", [shared])
+    asking(command)
+    command.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="a .jpg or .png")
+    command = make("timeline", partial(timeline, opener), "draw how well each moment of a media answers", [shared])
+    command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
+    command.add_argument("text", nargs="+", metavar="TEXT", help='words, and "phrases in quotes"')
+    command.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="a .png or .jpg")
+    command = make("export", partial(export, opener), "write the hits of a search for other programs", [shared])
+    asking(command)
+    command.add_argument("--format", choices=["csv", "json", "srt", "edl", "otio"], default="csv", help="default: csv")
+    command.add_argument("-o", "--out", metavar="FILE", type=Path, help="default: standard output")
+    command = make("serve", partial(serve, opener), "open a page to search and watch in the browser", [shared])
+    command.add_argument("--host", default="127.0.0.1", help="an address beyond this machine needs the printed token")
+    command.add_argument("--port", type=int, default=8765, help="default: 8765")
+    command.add_argument("--token", help="the token to ask for (default beyond this machine: a new one)")
+    command.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name of this server"
+    )
+    command.add_argument(
+        "--writable",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let the page add and remove (default: only on this machine)",
+    )
+
+
+def clip(opener: Opener, options: argparse.Namespace) -> int:
+    """Cut a stretch out of a media: copied from the keyframe before its start, or encoded again with --exact."""
+    from .cutting import clip as cut
+
+    with opener(options) as library:
+        media = library.find(options.media).media
+    _new(options.out, media.path)
+    start, end = options.interval
+    print(cut(media, start, end, options.out, exact=options.exact))
+    return 0
+
+
+def storyboard(opener: Opener, options: argparse.Namespace) -> int:
+    """Draw the hits of a search on one sheet, a frame each."""
+    from PIL import Image
+
+    from .export import storyboard as draw
+
+    with opener(options) as library:
+        hits = _asked(library, options)
+        media = {one.path: one for one in library.media()}
+    if not hits:
+        print("nothing found", file=sys.stderr)
+        return 0
+    _saved(Image.fromarray(draw(hits, [media[hit.path] for hit in hits])), options.out)
+    return 0
+
+
+def timeline(opener: Opener, options: argparse.Namespace) -> int:
+    """Draw how well each moment of a media answers a query."""
+    from .graph import draw_curve
+
+    text = " ".join(options.text)
+    with opener(options) as library:
+        stored = library.find(options.media)
+        curve = library.curve(stored.media.path, text)
+        hits = [hit for hit in library.search(text, media=_literal(stored.media.path)) if hit.media_id == stored.id]
+        seen = library.timeline(stored.media.path)
+    cuts = [] if seen is None else [float(cut) for cut in seen.cuts]
+    _saved(draw_curve(stored.media, curve, hits, cuts, title=f"{stored.media.path.name}: {text}"), options.out)
+    return 0
+
+
+def export(opener: Opener, options: argparse.Namespace) -> int:
+    """Write the hits of a search as CSV, JSON, subtitles, an edit decision list, or an OpenTimelineIO timeline."""
+    from .editlist import FORMATS
+
+    with opener(options) as library:
+        hits = _asked(library, options)
+        text = FORMATS[options.format](hits, {one.path: one for one in library.media()})
+    if options.out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        with options.out.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise MediaError(f"{options.out}: cannot be written ({error.strerror})") from error
+    print(options.out)
+    return 0
+
+
+def serve(opener: Opener, options: argparse.Namespace) -> int:
+    """Open a page to search and watch in the browser."""
+    try:
+        from .server import serve as run
+    except ImportError as error:
+        raise QueryError(f"the page needs {error.name}: pip install 'mmvideo[server]'") from error
+    with opener(options, create=True) as library:
+        run(
+            library,
+            host=options.host,
+            port=options.port,
+            token=options.token,
+            allow_hosts=tuple(options.allow_host),
+            writable=options.writable,
+        )
+    return 0
+
+
+def interval(value: str) -> tuple[float, float]:
+    """Return the seconds of START-END, each as seconds, MM:SS or HH:MM:SS. Raises argparse's error for anything else."""
+    try:
+        start, end = (
+            sum(float(part) * 60**power for power, part in enumerate(reversed(time.split(":"))))
+            for time in value.split("-")
+        )
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no START-END, such as 1:02-1:15.5") from None
+    if not 0 <= start < end < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value!r}: the end must come after the start")
+    return start, end
+
+
+def _asked(library: Library, options: argparse.Namespace) -> Any:
+    return library.search(
+        " ".join(options.text) or None,
+        image=options.image,
+        modalities=options.modalities,
+        limit=options.limit,
+        media=options.media,
+        min_score=options.min_score,
+    )
+
+
+def _literal(path: Path) -> str:
+    """Return a glob that fits this path only."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+def _new(out: Path, source: Path) -> None:
+    if out.exists() and out.samefile(source):
+        raise QueryError(f"{out}: is the media itself; name another file")
+
+
+def _saved(image: Any, out: Path) -> None:
+    try:
+        image.save(out)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{out}: cannot be written ({error})") from error
+    print(out)

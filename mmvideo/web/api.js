@@ -1,0 +1,35 @@
+// What the server is asked. Every failure has one shape: {error: {kind, message}}.
+
+export async function ask(path, options) {
+  const answer = await fetch(path, options);
+  if (answer.ok) return answer.json();
+  let message = `the server answered ${answer.status}`;
+  try { message = (await answer.json()).error.message; } catch { /* not JSON: the status has to do */ }
+  throw Object.assign(new Error(message), { status: answer.status });
+}
+
+export const query = (values) =>
+  new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null)).toString();
+
+export const frameUrl = (id, time, width) => `/api/media/${id}/frame?${query({ t: time.toFixed(2), width })}`;
+
+export function clock(seconds, tenths = false) {
+  const whole = Math.max(0, tenths ? Math.floor(seconds * 10 + 1e-6) / 10 : Math.floor(seconds + 1e-6));
+  const part = (value) => String(Math.floor(value)).padStart(2, "0");
+  const hours = whole >= 3600 ? `${Math.floor(whole / 3600)}:` : "";
+  return `${hours}${part((whole % 3600) / 60)}:${part(whole % 60)}${tenths ? `.${Math.floor(whole * 10 + 1e-6) % 10}` : ""}`;
+}
+
+export function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children); // strings become text, never markup
+  return made;
+}
+
+/** Text with the words of a query in <mark>. */
+export function marked(text, asked) {
+  const words = (asked.toLowerCase().match(/[\p{L}\p{N}]+/gu) || []).filter((word) => word.length > 2);
+  if (!words.length) return [text];
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(${words.join("|")})`, "giu");
+  return text.split(pattern).map((part, i) => (i % 2 ? element("mark", {}, part) : part));
+}
