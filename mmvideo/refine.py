@@ -45,9 +45,9 @@ def turn_down(
 def chains(steps: Sequence[Sequence[Moment]], within: float, limit: int) -> list[Moment]:
     """Return at most `limit` moments in which a moment of each step follows one of the step before, best first.
 
-    It follows if it begins later, and at most `within` seconds after the other's end. The chain lasts from the first
-    one's start to the last one's end, has the matches of all in their order, and the product of their scores: every
-    step must be right.
+    It follows if its best time is later, and it begins at most `within` seconds after the other's end: best times
+    decide, because the ends of a moment that is seen dimly reach far. The chain lasts from the first start to the last
+    end, has the matches of all in their order, and the product of their scores: every step must be right.
     """
     found: list[tuple[Moment, tuple[Moment, ...]]] = [(moment, (moment,)) for moment in steps[0]]
     for step in steps[1:]:
@@ -58,7 +58,7 @@ def chains(steps: Sequence[Sequence[Moment]], within: float, limit: int) -> list
             (following, (*parts, following))
             for last, parts in found
             for following in by_media.get(last.media_id, ())
-            if last.start < following.start <= last.end + within
+            if last.matches[0].time < following.matches[0].time and following.start <= last.end + within
         ]
         found.sort(key=lambda chain: -_product(chain[1]))
         del found[10_000:]  # enough for every use, and no explosion where everything follows everything
@@ -99,5 +99,5 @@ def _product(parts: Sequence[Moment]) -> float:
 
 def _joined(parts: Sequence[Moment]) -> Moment:
     matches = tuple(match for part in parts for match in part.matches)
-    end = max(part.end for part in parts)
-    return Moment(parts[0].media_id, parts[0].start, end, _product(parts), matches)
+    start, end = min(part.start for part in parts), max(part.end for part in parts)
+    return Moment(parts[0].media_id, start, end, _product(parts), matches)
