@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmvideo import Filter, Library, QueryError, cli, models, options, times, words
-from mmvideo.datatypes import Match, Timeline
+from mmvideo.datatypes import Hit, Match, Timeline
+from mmvideo.export import hits_to_text
 from mmvideo.filters import clip, cut
 from mmvideo.fuse import Candidate, Moment
 from mmvideo.refine import chains, distinct, turn_down
@@ -341,6 +343,16 @@ def test_words_are_bold_on_a_terminal_only(run, monkeypatch):
     terminal.truncate(0)
     assert cli.main(["search", "ferry", "--in", "speech"]) == 0
     assert "\x1b" not in terminal.getvalue()
+
+
+def test_marks_stay_right_in_a_text_that_is_shortened():
+    text = "ferry \x02 " + "word " * 60 + "ferry"
+    match = Match("speech", 0.5, 0, 5, 0, text, marks=words.spans(text, ["ferry"]))
+    assert len(match.marks) == 2
+    shown = hits_to_text([Hit(Path("a.mp3"), 0, 5, 0.5, (match,))], marks=("\x02", "\x03"))
+    assert "“\x02ferry\x03   word" in shown
+    assert (shown.count("\x02"), shown.count("\x03")) == (1, 1)
+    assert "word …”" in shown
 
 
 # Times and words, whatever is typed
