@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .datatypes import AddReport, Hit, Match, Media, MediaReport, ModelId, Progress, Recipe, Transcript
+    from .datatypes import AddReport, Filter, Hit, Match, Media, MediaReport, ModelId, Progress, Recipe, Transcript
     from .errors import LibraryError, MediaError, MMVideoError, ModelError, QueryError, RecipeError
     from .library import Library
 
 _WHERE = {
     "Library": "library",
     **dict.fromkeys(
-        ("AddReport", "Hit", "Match", "Media", "MediaReport", "ModelId", "Progress", "Recipe", "Transcript"),
+        ("AddReport", "Filter", "Hit", "Match", "Media", "MediaReport", "ModelId", "Progress", "Recipe", "Transcript"),
         "datatypes",
     ),
     **dict.fromkeys(
@@ -34,6 +34,7 @@ _WHERE = {
 
 __all__ = [
     "AddReport",
+    "Filter",
     "Hit",
     "Library",
     "LibraryError",

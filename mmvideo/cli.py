@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .commands import register
 from .errors import MMVideoError
+from .options import add_query_options, place, query_arguments
 
 if TYPE_CHECKING:
     from .library import Library
@@ -33,6 +34,10 @@ examples:
   mmvideo search --image key.jpg --in visual  find moments that look like a picture
   mmvideo transcript talk.mp3 --format srt    print what is said as subtitles
 """
+
+
+MARKS = ("\x02", "\x03")
+"""Stand around words to be shown bold until it is known whether the terminal can."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,9 +83,9 @@ def reindex(options: argparse.Namespace) -> int:
     """Make everything in the library again with other models."""
     from .progress import bars
 
-    chosen = {part: getattr(options, part) for part in ("visual", "speech", "passages")}
+    chosen = {part: getattr(options, part) for part in ("visual", "speech", "passages", "screen")}
     if not any(chosen.values()):
-        print("mmvideo reindex: name at least one of --visual, --speech, --passages", file=sys.stderr)
+        print("mmvideo reindex: name at least one of --visual, --speech, --passages, --screen", file=sys.stderr)
         return 2
     plain = argparse.Namespace(**{**vars(options), **dict.fromkeys(chosen)})
     with ExitStack() as stack:
@@ -92,8 +97,6 @@ def reindex(options: argparse.Namespace) -> int:
 
 def search(options: argparse.Namespace) -> int:
     """Find moments by words, a picture, or both."""
-    from .export import hit_to_dict
-
     with _library(options) as library:
         hits = library.search(
             " ".join(options.text) or None,
@@ -102,16 +105,16 @@ def search(options: argparse.Namespace) -> int:
             limit=options.limit,
             media=options.media,
             min_score=options.min_score,
+            **query_arguments(options),
         )
-    if options.json:
-        _print_json([hit_to_dict(hit) for hit in hits])
-    elif not hits:
-        print("nothing found", file=sys.stderr)
-    else:
-        from .export import hits_to_text
+    return _print_hits(hits, options)
 
-        print(printable(hits_to_text(hits), newlines=True))
-    return 0
+
+def similar(options: argparse.Namespace) -> int:
+    """Find more moments like one, by what is seen there, or where there is no picture, by what is said."""
+    media, time = options.place
+    with _library(options) as library:
+        return _print_hits(library.similar(media, time, limit=options.limit), options)
 
 
 def transcript(options: argparse.Namespace) -> int:
@@ -251,6 +254,11 @@ def parser() -> argparse.ArgumentParser:
     _recipe_options(command)
     command = _command(commands, "search", search, "find moments", [shared, as_json])
     _search_options(command)
+    add_query_options(command)
+    command = _command(commands, "similar", similar, "find more like a moment", [shared, as_json])
+    command.add_argument("place", type=place, metavar="MEDIA@TIME", help="such as film.mp4@90 or film.mp4@00:01:30")
+    command.add_argument("-k", "--limit", type=_count, default=10, metavar="N", help="how many hits (default: 10)")
+    command.add_argument("--explain", action="store_true", help="show how each score came about")
     command = _command(commands, "transcript", transcript, "print what is said in a media", [shared])
     command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
     command.add_argument("--format", choices=["txt", "srt", "vtt", "json"], default="txt", help="default: txt")
@@ -296,6 +304,7 @@ def _model_options() -> argparse.ArgumentParser:
     )
     group.add_argument("--speech", metavar="MODEL", help="for what is said (default: the best Whisper that is here)")
     group.add_argument("--passages", metavar="MODEL", help="for the meaning of what is said (default: minilm)")
+    group.add_argument("--screen", metavar="MODEL", help="for text on screen (default: rapidocr where it is installed)")
     return options
 
 
@@ -327,12 +336,14 @@ def _search_options(command: argparse.ArgumentParser) -> None:
         dest="modalities",
         type=_modalities,
         metavar="WHERE",
-        help="visual, speech, or both with a comma (default: both)",
+        help="visual, speech, screen, or several with a comma (default: all)",
     )
     command.add_argument(
         "-k", "--limit", type=_count, default=10, metavar="N", help="how many hits at most (default: 10)"
     )
-    command.add_argument("--media", metavar="GLOB", help="only in media whose name or path fits")
+    command.add_argument(
+        "--media", action="append", metavar="GLOB", help="only in media whose name, path or folder fits; again for more"
+    )
     command.add_argument(
         "--min-score", type=float, default=0.0, metavar="S", help="leave out hits that score less (0 to 1)"
     )
@@ -371,7 +382,8 @@ def _library(options: argparse.Namespace, *, create: bool = False) -> Library:
     from .library import Library
 
     folder = options.library or os.environ.get("MMVIDEO_LIBRARY") or _default_library()
-    chosen: dict[str, Any] = {part: getattr(options, part, None) for part in ("visual", "speech", "passages")}
+    parts = ("visual", "speech", "passages", "screen")
+    chosen: dict[str, Any] = {part: getattr(options, part, None) for part in parts}
     library = Library.open(
         folder, create=create, offline=options.offline, wait=getattr(options, "wait", False), **chosen
     )
@@ -406,13 +418,29 @@ def _report(report: Any, as_json: bool) -> int:
     return 1 if report.failed else 0
 
 
+def _print_hits(hits: list[Any], options: argparse.Namespace) -> int:
+    from .export import hit_to_dict, hits_to_text
+
+    if options.json:
+        _print_json([hit_to_dict(hit, explain=options.explain) for hit in hits])
+    elif not hits:
+        print("nothing found", file=sys.stderr)
+    else:
+        text = printable(hits_to_text(hits, explain=options.explain, marks=MARKS), newlines=True, keep="".join(MARKS))
+        bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        for mark, code in zip(MARKS, ("\x1b[1m", "\x1b[22m") if bold else ("", ""), strict=True):
+            text = text.replace(mark, code)
+        print(text)
+    return 0
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str).encode("utf-8", "replace").decode("utf-8"))
 
 
-def printable(text: str, *, newlines: bool = False) -> str:
+def printable(text: str, *, newlines: bool = False, keep: str = "") -> str:
     """Return text that a terminal shows as it is: control characters of file names and transcripts are escaped."""
-    keep = "\n" if newlines else ""
+    keep += "\n" if newlines else ""
     shown = "".join(
         c if c.isprintable() or c in keep else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )

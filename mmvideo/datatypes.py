@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 Modality = Literal["visual", "speech", "sound", "screen", "caption"]
 """One way to perceive a media."""
 
-SEARCHED: tuple[Modality, ...] = ("visual", "speech")
+SEARCHED: tuple[Modality, ...] = ("visual", "speech", "screen")
 """The modalities that can be searched."""
 
 Pooling = Literal["mean", "max", "topk"]
@@ -196,13 +197,15 @@ class ModelId:
 class Recipe:
     """Every setting that decides what is stored. The defaults' reasons are in `docs/DESIGN.md`.
 
-    `visual`, `speech` and `passages` name models ("auto" = the best one that can be had here, "none" = leave out).
+    `visual`, `speech`, `passages` and `screen` name models ("auto" = the best one that can be had here, "none" = leave
+    out; for `screen` "auto" leaves it out where `rapidocr` is not installed). Text is read in frames of `screen_size`.
     `language` is a two-letter code, or None to detect it.
     """
 
     visual: str = "auto"
     speech: str = "auto"
     passages: str = "auto"
+    screen: str = "auto"
     language: str | None = None
     frame_interval: float = 1.0
     frame_size: int = 288
@@ -213,22 +216,53 @@ class Recipe:
     min_passage: float = 5.0
     max_passage: float = 20.0
     sidecar: bool = True
+    screen_size: int = 480
 
 
 # Questions and answers
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which media are asked, and which stretch of each. Lengths and times in seconds; None sets no bound.
+
+    A time of day without a zone is local. `start` and `end` are times inside the media: hits lie in [start, end).
+    """
+
+    longer_than: float | None = None
+    shorter_than: float | None = None
+    added_after: datetime | None = None
+    added_before: datetime | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+ANYWHERE = Filter()
+"""No bounds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """A question: words, a picture, or both together as one composed query (their vectors are averaged by weight)."""
+    """A question: words, a picture, or both together as one composed query (their vectors are averaged by weight).
+
+    `media` are globs of which one must fit. `without` and `without_image` are not wanted. `then` are words for what
+    must follow, one after another, each at most `within` seconds after the end of the one before. `distinct` leaves out
+    hits that repeat a better one.
+    """
 
     text: str | None = None
     image: Images | None = None
     modalities: tuple[Modality, ...] | None = None
     limit: int = 10
-    media: str | None = None
+    media: tuple[str, ...] = ()
     text_weight: float = 0.5
     min_score: float = 0.0
+    without: str | None = None
+    without_image: Images | None = None
+    then: tuple[str, ...] = ()
+    within: float = 30.0
+    distinct: bool = False
+    where: Filter = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +271,8 @@ class Match:
 
     `score` in [0, 1] is calibrated per modality, so that scores of different queries and modalities can be compared;
     `similarity` is the raw cosine where there is one. `time` is the best moment in [start, end). `text` holds the words
-    said.
+    said or shown, `marks` where words of the query stand in it, [start, end) in characters. `reasons` are the numbers
+    that the score was made of, by name.
     """
 
     modality: Modality
@@ -248,6 +283,8 @@ class Match:
     text: str | None = None
     similarity: float | None = None
     words_matched: bool = False
+    marks: tuple[tuple[int, int], ...] = ()
+    reasons: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

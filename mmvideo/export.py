@@ -20,19 +20,22 @@ VERBS = {"visual": "seen", "speech": "said", "sound": "heard", "screen": "shown"
 # JSON values
 
 
-def hit_to_dict(hit: Hit) -> dict[str, Any]:
-    """Return a hit as JSON values: path, start, end, score, matches; times in seconds."""
+def hit_to_dict(hit: Hit, *, explain: bool = False) -> dict[str, Any]:
+    """Return a hit as JSON values: path, start, end, score, matches; times in seconds, `marks` in characters of `text`.
+
+    `explain` adds to each match the numbers that its score was made of.
+    """
     return {
         "path": _path(hit.path),
         "start": round(hit.start, 3),
         "end": round(hit.end, 3),
         "score": round(hit.score, 4),
-        "matches": [_match_to_dict(match) for match in hit.matches],
+        "matches": [_match_to_dict(match, explain) for match in hit.matches],
     }
 
 
-def _match_to_dict(match: Match) -> dict[str, Any]:
-    return {
+def _match_to_dict(match: Match, explain: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {
         "modality": match.modality,
         "score": round(match.score, 4),
         "time": round(match.time, 3),
@@ -40,7 +43,11 @@ def _match_to_dict(match: Match) -> dict[str, Any]:
         "start": round(match.start, 3),
         "end": round(match.end, 3),
         "similarity": None if match.similarity is None else round(match.similarity, 4),
+        "marks": [list(mark) for mark in match.marks],
     }
+    if explain:
+        values["explain"] = {name: round(value, 4) for name, value in match.reasons}
+    return values
 
 
 def media_to_dict(media: Media) -> dict[str, Any]:
@@ -82,23 +89,44 @@ def _path(path: Path) -> str:
 # Text
 
 
-def hits_to_text(hits: Sequence[Hit]) -> str:
-    """Return hits to be read: where, how sure, and for each modality why."""
+def hits_to_text(hits: Sequence[Hit], *, explain: bool = False, marks: tuple[str, str] = ("", "")) -> str:
+    """Return hits to be read: where, how sure, and for each modality why; `explain` adds how its score came about.
+
+    The words of the query stand between the two `marks`, which are single characters that no text is left to hold.
+    """
     width = max(len(hit.path.name) for hit in hits)
     lines = []
     for rank, hit in enumerate(hits, 1):
         lines.append(f"{rank:2}. {hit.path.name:{width}}  {clock(hit.start)} – {clock(hit.end)}  score {hit.score:.2f}")
-        lines += [f"      {_why(match)}" for match in hit.matches]
+        for match in hit.matches:
+            lines.append(f"      {_why(match, marks)}")
+            if explain:
+                numbers = ", ".join(f"{name} {value:.3f}" for name, value in match.reasons)
+                lines.append(f"         {numbers} → {match.score:.3f}")
+        if explain and len(hit.matches) > 1:
+            lines.append(f"      together {' and '.join(f'{m.score:.3f}' for m in hit.matches)} → {hit.score:.3f}")
     return "\n".join(lines)
 
 
-def _why(match: Match) -> str:
+def _why(match: Match, marks: tuple[str, str]) -> str:
     verb = VERBS[match.modality]
     at = f"at {clock(match.time)}"
     if match.text is None:
         return f"{verb} {at}  ({match.score:.2f})"
     how = "its words" if match.words_matched else "its meaning"
-    return f"{verb} {at}  “{_shortened(match.text, 160)}”  ({how}, {match.score:.2f})"
+    return f"{verb} {at}  “{_marked(match, marks)}”  ({how}, {match.score:.2f})"
+
+
+def _marked(match: Match, marks: tuple[str, str], length: int = 160) -> str:
+    """Return the text of a match, shortened to its words that fit, those of the query between marks."""
+    text = match.text or ""
+    for mark in filter(None, marks):
+        text = text.replace(mark, " ")  # as long as before: the places stay right
+    shown = _shortened(text, length)
+    whole = len(shown) if shown == text else len(shown) - 2
+    for start, end in reversed([place for place in match.marks if place[1] <= whole]):
+        shown = f"{shown[:start]}{marks[0]}{shown[start:end]}{marks[1]}{shown[end:]}"
+    return shown
 
 
 def _shortened(text: str, length: int) -> str:

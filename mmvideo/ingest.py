@@ -39,9 +39,12 @@ from .errors import MediaError
 from .passages import passages
 from .pool import pool_windows
 from .sandbox import Decoding, Direct
+from .screen import Watch, screen_texts, spread, steady
+from .screen import segments as screen_segments
 from .segment import differences, is_duplicate, shot_cuts, signatures, windows
 from .store import Content
 from .subtitles import find_sidecar, parse
+from .written import ScreenLine, ScreenText, TextReader
 
 QUEUE = 4
 """Batches of frames that wait for the encoder: 4 × 32 frames of 512 × 288 are 57 MB."""
@@ -64,6 +67,10 @@ class Models(Protocol):
         """Return the encoder of passages."""
         ...
 
+    def screen(self) -> TextReader | None:
+        """Return the reader of text on screen."""
+        ...
+
 
 class Cancelled(BaseException):
     """Raised inside a worker thread when the whole task was given up."""
@@ -75,7 +82,7 @@ def inputs(media_path: Path, recipe: Recipe) -> str:
     Two equal strings mean that making it again would give the same.
     """
     known: dict[str, Any] = asdict(recipe)
-    for part in ("visual", "speech", "passages"):  # which model it is, the library holds: one for all media
+    for part in ("visual", "speech", "passages", "screen"):  # which model it is, the library holds: one for all media
         known[part] = known[part] != "none"
     sidecar = find_sidecar(media_path) if recipe.sidecar else None
     if sidecar is not None:
@@ -101,15 +108,17 @@ def ingest(
             raise Cancelled
         progress(Progress(stage, media.path, done, media.duration))
 
+    watch = Watch(wanted=media.video is not None and models.screen() is not None)
     with ThreadPoolExecutor(1, thread_name_prefix="speech") as beside:
         listening = beside.submit(_listen, media, recipe, models, source, report, notes)
         try:
-            timeline = _look(media, recipe, models, source, report, notes)
+            timeline = _look(media, recipe, models, source, report, notes, watch)
+            shown = _read_screen(media, recipe, models, source, report, notes, watch, timeline)
             transcript = listening.result()
         except BaseException:
             given_up.set()
             raise
-    if timeline is None and transcript is None and not _left_out(media, recipe):
+    if timeline is None and transcript is None and not shown and not _left_out(media, recipe):
         raise MediaError(f"{media.path}: nothing in it could be read ({'; '.join(notes) or 'no picture and no sound'})")
     segments: dict[Modality, list[Segment]] = {}
     vectors: dict[Modality, Vectors] = {}
@@ -125,7 +134,13 @@ def ingest(
         texts = [segment.text or "" for segment in said] + [utterance.text for utterance in transcript.utterances]
         encoded = encoder.encode_texts(texts)
         vectors["speech"], utterance_vectors = encoded[: len(said)], encoded[len(said) :]
-    return Content(media, made_from, segments, vectors, timeline, transcript, utterance_vectors, tuple(notes))
+    if shown:
+        segments["screen"] = screen_segments(shown)
+        if (encoder := models.passages()) is not None:
+            vectors["screen"] = encoder.encode_texts([text.text for text in shown])
+    return Content(
+        media, made_from, segments, vectors, timeline, transcript, utterance_vectors, tuple(notes), tuple(shown)
+    )
 
 
 def _left_out(media: Media, recipe: Recipe) -> bool:
@@ -143,6 +158,7 @@ def _look(
     source: Decoding,
     report: Callable[[str, float], None],
     notes: list[str],
+    watch: Watch,
 ) -> Timeline | None:
     encoder = models.visual() if media.video is not None else None
     if encoder is None:
@@ -152,7 +168,7 @@ def _look(
             source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)
         ) as frames:
             sampled = _encode(
-                prefetch(iter(frames), QUEUE), encoder, recipe, lambda t: report("looking", t - media.start)
+                prefetch(watch.over(iter(frames)), QUEUE), encoder, recipe, lambda t: report("looking", t - media.start)
             )
             notes += frames.notes
             if frames.why:
@@ -195,6 +211,75 @@ def _encode(
         sigs.append(signature)
         report(float(frames.times[-1]))
     return np.concatenate(times), np.array(rows, np.int32), np.concatenate(vectors), np.concatenate(sigs)
+
+
+# Text on screen
+
+
+def _read_screen(
+    media: Media,
+    recipe: Recipe,
+    models: Models,
+    source: Decoding,
+    report: Callable[[str, float], None],
+    notes: list[str],
+    watch: Watch,
+    timeline: Timeline | None,
+) -> list[ScreenText]:
+    """Return the text on screen, read in the frames where strokes changed; those frames are decoded again, larger."""
+    reader = models.screen() if media.video is not None else None
+    if reader is None:
+        return []
+    lines: dict[int, tuple[ScreenLine, ...]] = {}
+    try:
+        if not len(watch.times):  # nobody has looked at the frames
+            with closing(
+                source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)
+            ) as frames:
+                for _ in watch.over(iter(frames)):
+                    pass
+        times = watch.times
+        for position, frame in _larger(media, recipe, source, times, watch.changed):
+            lines[position] = reader.read(frame.images)[0]
+            report("reading", float(times[position]) - media.start)
+    except MediaError as error:
+        notes.append(f"text on screen left out: {error}")
+        return []
+    cuts = timeline.cuts if timeline is not None else np.zeros(0)
+    read = sorted(lines)
+    stands = steady(spread(len(times), read, [lines[position] for position in read]))
+    return screen_texts(times, stands, cuts, media.start, media.end)
+
+
+def _larger(
+    media: Media, recipe: Recipe, source: Decoding, times: NDArray[np.float64], wanted: list[int]
+) -> Iterator[tuple[int, Frames]]:
+    """Yield (position, one frame of `screen_size`) for the samples `wanted`.
+
+    Each is sought by itself while they are few; one pass over the whole costs as much as seeking one sample in eight.
+    """
+    waiting = set(wanted)
+    if 8 * len(wanted) > len(times):
+        place = {round(float(time), 4): position for position, time in enumerate(times)}
+        with closing(
+            source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.screen_size, batch=8)
+        ) as batches:
+            for frames in batches:
+                for row, time in enumerate(frames.times):
+                    position = place.get(round(float(time), 4), -1)
+                    if position in waiting:
+                        waiting.remove(position)
+                        yield position, Frames(frames.images[row : row + 1], frames.times[row : row + 1])
+    for position in sorted(waiting):
+        time = float(times[position])
+        with closing(
+            source.sample_frames(
+                media, interval=1.0, short_side=recipe.screen_size, batch=1, start=time, end=time + 1e-3
+            )
+        ) as one:
+            for frame in one:
+                yield position, frame
+                break
 
 
 # Sound

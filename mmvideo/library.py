@@ -20,8 +20,10 @@ import numpy as np
 from . import caches
 from . import reports as journal
 from .datatypes import (
+    ANYWHERE,
     AddReport,
     Curve,
+    Filter,
     Hit,
     Images,
     ImageTextEncoder,
@@ -44,6 +46,7 @@ from .lock import writing
 from .models import PARTS, LibraryModels, Part
 from .sandbox import Direct, Sandbox
 from .store import Store, StoredMedia, migrate, outdated
+from .written import ScreenText, TextReader
 
 if TYPE_CHECKING:
     from .search import Searcher
@@ -83,6 +86,7 @@ class Library:
         visual: str | ImageTextEncoder | None = None,
         speech: str | Transcriber | None = None,
         passages: str | TextEncoder | None = None,
+        screen: str | TextReader | None = None,
         recipe: Recipe | None = None,
         create: bool = True,
         offline: bool = False,
@@ -91,8 +95,8 @@ class Library:
     ) -> Library:
         """Return the library in the folder `path`, made when absent (unless `create` is false).
 
-        `visual`, `speech` and `passages` name a model (short name, hub id or local folder) or are an encoder of your
-        own; left out, what the library was made with is used, and for a new library the best that can be had here.
+        `visual`, `speech`, `passages` and `screen` name a model (short name, hub id or folder) or are an encoder of
+        your own; left out, what the library was made with is used, and for a new library the best that can be had here.
         `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets writing wait for another
         writer instead of failing. Media are opened in a process of their own unless `isolated` is false (then a file
         that crashes a decoder ends yours). Raises `RecipeError` if the library was made with other models,
@@ -100,7 +104,7 @@ class Library:
         """
         folder = Path(path).expanduser().absolute()
         store = _open_store(folder, recipe or Recipe(), create=create)
-        given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages}
+        given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         try:
             library = cls(
                 folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait, isolated=isolated
@@ -224,6 +228,7 @@ class Library:
         visual: str | None = None,
         speech: str | None = None,
         passages: str | None = None,
+        screen: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> AddReport:
         """Make everything again with other models (those named; "auto" chooses anew), and return what became of each
@@ -232,7 +237,7 @@ class Library:
         What the old models made is removed first, in one transaction, so vectors of two models never stand side by
         side; the files themselves must still be there. Interrupted, the next `add` of the same files goes on.
         """
-        given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages}
+        given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         changed: list[Part] = [part for part, name in given.items() if name is not None]
         recipe = _named(self._recipe, given)
         with self._writing() as store:
@@ -303,16 +308,27 @@ class Library:
         text: str | None = None,
         *,
         image: str | os.PathLike[str] | Images | Any | None = None,
+        text_weight: float = 0.5,
+        without: str | None = None,
+        without_image: str | os.PathLike[str] | Images | Any | None = None,
+        then: str | Iterable[str] = (),
+        within: float = 30.0,
         modalities: Iterable[Modality] | None = None,
         limit: int = 10,
-        media: str | None = None,
+        media: str | Iterable[str] | None = None,
+        where: Filter = ANYWHERE,
         min_score: float = 0.0,
+        distinct: bool = False,
     ) -> list[Hit]:
         """Return the moments that answer words, a picture, or both together, best first.
 
-        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8. `modalities` limits where to look,
-        `media` is a glob on names or paths. The hits of one media do not overlap, lie inside it, and last at least half
-        a second. Raises `QueryError` for a query that cannot be asked.
+        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8; beside it the words count for
+        `text_weight` in [0, 1]. Moments that answer `without` (words) or `without_image` are moved down. `then` names
+        what must follow, in order, each at most `within` seconds after the one before; such a hit lasts from the first
+        to the last, has the matches of all, and scores their product. `modalities` limits where to look, `media` are
+        globs on names, paths or folders, `where` bounds length, date and time. `distinct` leaves out hits that repeat a
+        better one. The hits of one media do not overlap, lie inside it, and last at least half a second. Raises
+        `QueryError` for a query that cannot be asked.
         """
         from .notebook import Hits
 
@@ -321,10 +337,17 @@ class Library:
             image=None if image is None else _picture(image),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
-            media=media,
+            media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
+            text_weight=text_weight,
             min_score=min_score,
+            without=without.strip() if without else None,
+            without_image=None if without_image is None else _picture(without_image),
+            then=(then,) if isinstance(then, str) else tuple(then),
+            within=within,
+            distinct=distinct,
+            where=where,
         )
-        return Hits(self._searching().search(query))
+        return Hits(self._asked().search(query))
 
     def curve(
         self,
@@ -343,9 +366,19 @@ class Library:
             image=None if image is None else _picture(image),
             modalities=None if modalities is None else tuple(modalities),
         )
-        return self._searching().curve(query, self.find(media).id)
+        return self._asked().curve(query, self.find(media).id)
 
-    def _searching(self) -> Searcher:
+    def similar(self, media: str | os.PathLike[str], time: float, *, limit: int = 10) -> list[Hit]:
+        """Return moments like the one at `time` seconds of a media, best first, without that moment itself.
+
+        What is seen there decides, by the stored vector of the frame on screen; in a recording without picture, what is
+        said. Raises `LibraryError` for a media that is not in the library, `QueryError` for a time outside it.
+        """
+        if limit < 1:
+            raise QueryError(f"the number of hits must be at least 1, not {limit}")
+        return self._asked().similar(self.find(media), time, limit)
+
+    def _asked(self) -> Searcher:
         from .search import Searcher
 
         if self._searcher is None:
@@ -394,6 +427,10 @@ class Library:
     def counts(self, media: str | os.PathLike[str]) -> dict[str, int]:
         """Return how many segments each modality of a media has."""
         return self._store.counts(self.find(media).id)
+
+    def screen(self, media: str | os.PathLike[str]) -> tuple[ScreenText, ...]:
+        """Return the text on screen of a media in order of time, with the places of its words; empty if it has none."""
+        return self._store.screen(self.find(media).id)
 
     def transcript(self, media: str | os.PathLike[str]) -> Transcript:
         """Return what is said in a media. Raises `LibraryError` if nothing is known of its speech."""

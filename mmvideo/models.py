@@ -13,8 +13,13 @@ from .datatypes import Modality, ModelId, Recipe
 from .errors import RecipeError
 from .store import Store
 
-Part = Literal["visual", "speech", "passages"]
-PARTS: dict[Part, tuple[Modality, ...]] = {"visual": ("visual",), "speech": ("speech",), "passages": ("speech",)}
+Part = Literal["visual", "speech", "passages", "screen"]
+PARTS: dict[Part, tuple[Modality, ...]] = {
+    "visual": ("visual",),
+    "speech": ("speech",),
+    "passages": ("speech", "screen"),
+    "screen": ("screen",),
+}
 """The parts of a recipe that a model makes, and the modalities that must be made again when it changes."""
 
 
@@ -57,6 +62,17 @@ class LibraryModels:
     def passages(self) -> Any:
         """Return the encoder of passages, or None if the recipe leaves it out."""
         return self._get("passages")
+
+    def screen(self) -> Any:
+        """Return the reader of text on screen; None if the recipe leaves it out, or says "auto" and it is not here."""
+        from . import encode
+
+        if self._recipe.screen == "auto" and "screen" not in self._loaded and not encode.can_read_screen():
+            note = f"text on screen is not read any more: {encode.rapid.INSTALL}"
+            if "screen" in (self.writer or self._store).models and note not in self.notes:
+                self.notes.append(note)
+            return None
+        return self._get("screen")
 
     def _get(self, part: Part) -> Any:
         name = getattr(self._recipe, part)

@@ -7,8 +7,9 @@ a hit do not depend on how many hits were asked for.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
@@ -17,13 +18,30 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from . import asked as question
 from . import words
 from .caches import open_index
-from .datatypes import SEARCHED, Curve, Hit, ImageTextEncoder, Match, Modality, Query, TextEncoder, Timeline, Vectors
+from .datatypes import (
+    ANYWHERE,
+    Curve,
+    Filter,
+    Hit,
+    ImageTextEncoder,
+    Match,
+    Modality,
+    Query,
+    TextEncoder,
+    Timeline,
+    Vectors,
+)
 from .errors import QueryError
+from .filters import chooses, clip, cut
 from .fuse import Candidate, Moment, fit, fuse, grow_peaks, logistic, snap
 from .index import VectorIndex, cosines
 from .pool import softmax_mean, unit
+from .refine import chains, distinct, turn_down
+from .shown import rank_shown
+from .spelling import spellings
 from .store import Store, StoredMedia, StoredSegment
 
 CANDIDATES = 200
@@ -31,6 +49,9 @@ CANDIDATES = 200
 
 CANDIDATE_MEDIA = 24
 """Media whose frames are all compared; the best segments decide which."""
+
+MANY = 200
+"""Moments of each step of a sequence, or before repeats are left out."""
 
 BACKGROUND = 2_000
 """Segment vectors that stand for "anything": a query's cosines with them tell what cosine is usual for it."""
@@ -69,30 +90,116 @@ class Searcher:
         self._indexes: dict[Modality, tuple[int, VectorIndex | None]] = {}
         self._backgrounds: dict[Modality, Vectors] = {}
         self._timelines: OrderedDict[tuple[int, int], Timeline | None] = OrderedDict()
+        self._shown: tuple[int, Counter[str]] = (-1, Counter())
         self._spoken: OrderedDict[tuple[int, int], tuple[NDArray[np.float64], Vectors] | None] = OrderedDict()
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
-        modalities = _modalities(query)
+        modalities = question.modalities(query)
         with self._lock, self._store.snapshot():
             return self._search(query, modalities)
 
     def _search(self, query: Query, modalities: Sequence[Modality]) -> list[Hit]:
-        chosen = self._chosen_media(query.media)
+        chosen = self._chosen_media(query)
         if chosen is not None and not chosen:
             return []
+        many = max(MANY, query.limit) if query.then or query.distinct else query.limit
+        steps = [fuse(self._rank(query, modalities, chosen, max(many, 10)), limit=many)]
+        for text in query.then:
+            step = replace(query, text=text, image=None)
+            media = sorted({moment.media_id for moment in steps[-1]})
+            steps.append(fuse(self._rank(step, question.modalities(step), media, many), limit=many) if media else [])
+        moments = chains(steps, query.within, many) if query.then else steps[0]
+        if query.distinct:
+            moments = distinct(moments, self._look, query.limit)
+        telling = self._telling((query.text, *query.then), "screen" in modalities)
+        return [self._hit(moment, telling) for moment in moments[: query.limit] if moment.score >= query.min_score]
+
+    def _rank(
+        self, query: Query, modalities: Sequence[Modality], chosen: Sequence[int] | None, wanted: int
+    ) -> dict[Modality, list[Candidate]]:
+        """Return the candidates of each modality, lowered by what is not wanted."""
+        rankings = self._rank_wanted(query, modalities, chosen, wanted)
+        media = sorted({candidate.media_id for ranking in rankings.values() for candidate in ranking})
+        for unwanted in question.unwanted(query) if media else ():
+            bad = self._rank_wanted(unwanted, question.modalities(unwanted), media, max(wanted, MANY))
+            rankings = turn_down(rankings, bad.values())
+        return rankings
+
+    def _rank_wanted(
+        self, query: Query, modalities: Sequence[Modality], chosen: Sequence[int] | None, wanted: int
+    ) -> dict[Modality, list[Candidate]]:
         rankings: dict[Modality, list[Candidate]] = {}
-        wanted = max(query.limit, 10)
         if "visual" in modalities and (vector := self._visual_vector(query)) is not None:
-            rankings["visual"] = self._see(vector, chosen, wanted)
+            rankings["visual"] = self._see(vector, chosen, wanted, query.where)
         if "speech" in modalities and query.text and self._store.count("speech"):
             rankings["speech"] = self._hear(query.text, chosen, wanted)
-        moments = fuse(rankings, limit=query.limit)
-        return [self._hit(moment) for moment in moments if moment.score >= query.min_score]
+        if "screen" in modalities and query.text and self._store.count("screen"):
+            rankings["screen"] = self._read(query.text, chosen, wanted)
+        return {
+            modality: [
+                replace(candidate, match=trimmed)
+                for candidate in ranking
+                if (trimmed := clip(candidate.match, query.where)) is not None
+            ]
+            for modality, ranking in rankings.items()
+        }
+
+    def similar(self, stored: StoredMedia, time: float, limit: int) -> list[Hit]:
+        """Return moments like the one at `time` of a media, best first: by what is seen, or where there is no picture,
+        by what is said. The moment itself is left out. Raises `QueryError` for a time outside the media."""
+        if not stored.media.start <= time < stored.media.end:
+            raise QueryError(
+                f"{stored.media.path}: has no moment {time:g} s; it lasts from {stored.media.start:g} to "
+                f"{stored.media.end:g} s"
+            )
+        with self._lock, self._store.snapshot():
+            timeline = self._timeline(stored.id)
+            if timeline is not None and len(timeline.times):
+                found = self._see(_frame(timeline, time), None, limit + 1)
+            else:
+                found = self._said_alike(stored.id, time)
+            others = [c for c in found if c.media_id != stored.id or not c.match.start <= time < c.match.end]
+            modality: Modality = "visual" if timeline is not None else "speech"
+            return [self._hit(moment) for moment in fuse({modality: others}, limit=limit)]
+
+    def _said_alike(self, media_id: int, time: float) -> list[Candidate]:
+        """Return the passages that mean the same as the one at `time`, or the nearest to it, itself among them."""
+        here = self._store.segments_of(media_id, "speech")
+        if not here:
+            raise QueryError("nothing is known of this moment: neither picture nor speech is indexed")
+        own = min(here, key=lambda s: (max(s.segment.start - time, time - s.segment.end, 0.0), s.segment.start))
+        _, vectors = next(self._store.vectors("speech", ids=[own.id]))
+        return [
+            Candidate(
+                segment.media_id,
+                Match(
+                    "speech",
+                    logistic(cosine, MEANING_CENTRE, MEANING_SCALE),
+                    segment.segment.start,
+                    segment.segment.end,
+                    segment.segment.start,
+                    segment.segment.text,
+                    cosine,
+                ),
+            )
+            for segment, cosine in self._nearest("speech", vectors[0], None)
+            if segment.id != own.id
+        ]
+
+    def _look(self, moment: Moment) -> Vectors | None:
+        timeline = self._timeline(moment.media_id)
+        return None if timeline is None or not len(timeline.times) else _frame(timeline, moment.matches[0].time)
+
+    def _telling(self, texts: Sequence[str | None], on_screen: bool) -> set[str]:
+        """Return the folded words that are to be marked in what was found."""
+        asked = [word for text in texts if text for word in words.parse(text).words]
+        spelt = [other for word in asked for other in spellings(word, self._vocabulary())] if on_screen else []
+        return {*asked, *spelt}
 
     def curve(self, query: Query, media_id: int) -> Curve:
         """Return how well each moment of one media answers a query, per modality."""
-        modalities = _modalities(query)
+        modalities = question.modalities(query)
         with self._lock, self._store.snapshot():
             seen = said = None
             timeline = self._timeline(media_id) if "visual" in modalities else None
@@ -120,14 +227,16 @@ class Searcher:
             return text if text is not None else image
         return unit(query.text_weight * text + (1.0 - query.text_weight) * image)
 
-    def _see(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+    def _see(
+        self, vector: Vectors, chosen: Sequence[int] | None, limit: int, where: Filter = ANYWHERE
+    ) -> list[Candidate]:
         near = [segment for segment, _ in self._nearest("visual", vector, chosen)]
         media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
         centre, spread = self._usual(vector)
         found: list[Candidate] = []
         for media_id in media:
             timeline = self._timeline(media_id)
-            if timeline is not None and len(timeline.times):
+            if timeline is not None and len((timeline := cut(timeline, where)).times):
                 found += [
                     Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, spread, limit)
                 ]
@@ -169,6 +278,7 @@ class Searcher:
                 time = self._first_said(segment, asked, time)
             stretch = segment.segment
             match = Match("speech", score, stretch.start, stretch.end, time, stretch.text, similarity, worth > 0)
+            match = replace(match, reasons=(("cosine", similarity), ("meaning", by_meaning), ("words", worth)))
             found.append(Candidate(segment.media_id, match))
         found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
         return found[: 5 * limit]
@@ -230,6 +340,31 @@ class Searcher:
                         return word.start
         return otherwise
 
+    # Screen
+
+    def _read(self, text: str, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+        meant: list[StoredSegment] = []
+        vector = None
+        if self._index("screen") is not None:
+            vector = self._models.passages().encode_texts([words.plain(text)])[0]
+            meant = [segment for segment, _ in self._nearest("screen", vector, chosen)]
+
+        def meanings(ids: Sequence[int]) -> dict[int, tuple[float, float]]:
+            cosine = {} if vector is None else self._cosines_of("screen", ids, vector)
+            return {i: (value, logistic(value, MEANING_CENTRE, MEANING_SCALE)) for i, value in cosine.items()}
+
+        asked, vocabulary = words.parse(text), self._vocabulary()
+        found = rank_shown(asked, self._store, vocabulary, meant, meanings, media=chosen, weight=WORDS_WEIGHT)
+        return found[: 5 * limit]
+
+    def _vocabulary(self) -> Counter[str]:
+        """Return in how many texts on screen each word stands."""
+        generation = self._store.generation("screen")
+        if self._shown[0] != generation:
+            counted = Counter(word for text in self._store.texts("screen") for word in set(words.tokens(text)))
+            self._shown = (generation, counted)
+        return self._shown[1]
+
     # Both
 
     def _nearest(
@@ -272,17 +407,23 @@ class Searcher:
             self._backgrounds[modality] = np.concatenate(batches)
         return self._backgrounds[modality]
 
-    def _chosen_media(self, pattern: str | None) -> list[int] | None:
-        """Return the ids of the media whose name or path matches a glob; None when all are meant."""
-        if pattern is None:
+    def _chosen_media(self, query: Query) -> list[int] | None:
+        """Return the ids of the media that the query asks; None when all are meant."""
+        where = replace(query.where, start=None, end=None)  # these two choose no media
+        if not query.media and where == ANYWHERE:
             return None
-        return [stored.id for stored in self._store.media() if matches_glob(stored, pattern)]
+        media = self._store.media()
+        return [stored.id for stored in media if chooses(stored.media, stored.added, query.media, where)]
 
-    def _hit(self, moment: Moment) -> Hit:
+    def _hit(self, moment: Moment, telling: Collection[str] = ()) -> Hit:
         stored = self._store.media_by_id(moment.media_id)
         assert stored is not None, "a segment belongs to a media"  # noqa: S101 - the database's own foreign key
         start, end = fit(moment.start, moment.end, stored.media.start, stored.media.end)
-        return Hit(stored.media.path, start, end, moment.score, moment.matches, moment.media_id)
+        matches = tuple(
+            replace(match, marks=words.spans(match.text, telling)) if match.text and telling else match
+            for match in moment.matches
+        )
+        return Hit(stored.media.path, start, end, moment.score, matches, moment.media_id)
 
 
 def _keep(cache: OrderedDict[tuple[int, int], T], key: tuple[int, int], value: T) -> None:
@@ -310,23 +451,13 @@ def _moments_seen(timeline: Timeline, vector: Vectors, centre: float, spread: fl
         start, end = min(start, time), max(end, time)
         start, end = fit(start, end, timeline.start, timeline.end)
         score = logistic((similarity - centre) / spread, VISUAL_CENTRE, VISUAL_SCALE)
-        found.append(Match("visual", score, start, end, time, similarity=similarity))
+        reasons = (("cosine", similarity), ("background", centre), ("spread", spread))
+        found.append(Match("visual", score, start, end, time, similarity=similarity, reasons=reasons))
     return found
 
 
-def _modalities(query: Query) -> tuple[Modality, ...]:
-    if not (query.text and query.text.strip()) and query.image is None:
-        raise QueryError("nothing to search for: give some words, a picture, or both")
-    if query.limit < 1:
-        raise QueryError(f"the number of hits must be at least 1, not {query.limit}")
-    asked = query.modalities or SEARCHED
-    if unknown := [name for name in asked if name not in SEARCHED]:
-        raise QueryError(f"unknown modality {unknown[0]!r}: choose from {', '.join(SEARCHED)}")
-    if query.image is not None:
-        if "visual" not in asked:
-            raise QueryError(
-                "a picture can only be searched for among pictures: leave out `--in`, or say `--in visual`"
-            )
-        # A picture, alone or composed with words, is a question about what is seen.
-        return ("visual",)
-    return tuple(asked)
+def _frame(timeline: Timeline, time: float) -> Vectors:
+    """Return the vector (dim,) of the frame on screen at `time`."""
+    position = int(np.searchsorted(timeline.times, time, side="right")) - 1
+    vector: Vectors = timeline.vectors[timeline.rows[max(0, position)]]
+    return vector

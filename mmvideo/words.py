@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,10 @@ STOP_WORDS = frozenset(
     """.split()
 )
 """English words that say nothing about what is meant; in other languages their frequency tells."""
+
+
+_WORD = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
+"""A word in a text as it was written; accents may be characters of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,22 @@ def coverage(query: WordQuery, text: str, weights: Mapping[str, float]) -> float
     total = sum(weights[word] for word in query.words)
     said = set(tokens(text))
     return sum(weights[word] for word in query.words if word in said) / total if total > 0 else 0.0
+
+
+def spelt_coverage(spelt: Mapping[str, Mapping[str, float]], text: str, weights: Mapping[str, float]) -> float:
+    """Return which part of the query's weight a text holds when each word may be spelt in several ways.
+
+    `spelt` has for each word of the query its spellings and what they count for in (0, 1]; the best that the text holds
+    counts.
+    """
+    total = sum(weights[word] for word in spelt)
+    said = set(tokens(text))
+    held = sum(weights[w] * max((v for s, v in some.items() if s in said), default=0.0) for w, some in spelt.items())
+    return held / total if total > 0 else 0.0
+
+
+def spans(text: str, wanted: Collection[str]) -> tuple[tuple[int, int], ...]:
+    """Return where the folded words `wanted` stand in a text, as [start, end) in characters, in order."""
+    return tuple(
+        match.span() for match in _WORD.finditer(text) if any(token in wanted for token in tokens(match.group()))
+    )

@@ -9,3 +9,11 @@ from .media_factory import Clips
 def clips(tmp_path_factory):
     """Small recordings by name, each made once a session when it is first asked for."""
     return Clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def screen_is_read_where_it_is_asked_for():
+    """With "auto" every film of every test would be read where rapidocr happens to be installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmvideo.encode.can_read_screen", lambda: False)
+        yield

@@ -9,11 +9,16 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "times"},
+    {"datatypes", "errors", "times", "written"},
     {
         "media",
         "decode",
         "segment",
+        "filters",
+        "asked",
+        "options",
+        "screen",
+        "spelling",
         "passages",
         "subtitles",
         "words",
@@ -24,7 +29,7 @@ ROWS = (
         "fuse",
         "lock",
     },
-    {"caches", "models", "sandbox"},
+    {"caches", "models", "sandbox", "refine", "shown"},
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook"},
     {"library", "progress", "editlist"},
     {"server"},

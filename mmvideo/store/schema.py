@@ -68,6 +68,15 @@ CREATE TABLE transcript (
 );
 """
 
+ADDITIONS = """
+CREATE TABLE IF NOT EXISTS screen (
+    media_id INTEGER PRIMARY KEY REFERENCES media (id) ON DELETE CASCADE,
+    texts TEXT NOT NULL
+);
+"""
+"""Tables that came later: made in new libraries, and in old ones when they are next written to. An older mmvideo does
+not mind them."""
+
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     """Return a connection to the database at `path`, which must exist. Raises `LibraryError` if it cannot be read."""

@@ -1,0 +1,60 @@
+"""Text on screen, ranked for a query: by its words in any spelling that fits, and by its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from . import words
+from .datatypes import Match
+from .fuse import Candidate
+from .spelling import spellings
+from .store import Store, StoredSegment
+
+LOOKED_AT = 200
+"""Texts that hold some of the words, best first, that are looked at."""
+
+
+def rank_shown(
+    asked: words.WordQuery,
+    store: Store,
+    vocabulary: Mapping[str, int],
+    meant: Sequence[StoredSegment],
+    meanings: Callable[[Sequence[int]], Mapping[int, tuple[float, float]]],
+    *,
+    media: Sequence[int] | None,
+    weight: float,
+) -> list[Candidate]:
+    """Return the texts on screen that answer a query, best first.
+
+    `vocabulary` tells in how many texts each word stands, `meant` are texts near in meaning, `meanings` gives the
+    cosine and what it is worth, in [0, 1], for the ids of segments that have vectors. `weight` is what a text with
+    every word is worth. Quoted phrases must occur as they are.
+    """
+    spelt = {word: spellings(word, vocabulary) for word in asked.words}
+    total = store.text_count("screen")
+    rarity = {word: words.rarity(sum(vocabulary[s] for s in some), total) for word, some in spelt.items()}
+    any_word = asked.any_word if asked.phrases else " OR ".join(f'"{s}"' for some in spelt.values() for s in some)
+    hold = store.match_words(any_word, "screen", media=media, limit=LOOKED_AT) if any_word else []
+    segments = {segment.id: segment for segment, _ in hold}
+    if not asked.phrases:
+        segments |= {segment.id: segment for segment in meant}
+    meaning = meanings(list(segments))
+    found = []
+    for stored in segments.values():
+        stretch = stored.segment
+        cosine, by_meaning = meaning.get(stored.id, (None, 0.0))
+        by_words = (weight * words.spelt_coverage(spelt, stretch.text or "", rarity)) ** 2
+        match = Match(
+            modality="screen",
+            score=1.0 - (1.0 - by_meaning) * (1.0 - by_words),
+            start=stretch.start,
+            end=stretch.end,
+            time=stretch.start,
+            text=stretch.text,
+            similarity=cosine,
+            words_matched=by_words > 0,
+            reasons=(("cosine", cosine or 0.0), ("meaning", by_meaning), ("words", by_words)),
+        )
+        found.append(Candidate(stored.media_id, match))
+    found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
+    return found
