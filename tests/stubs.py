@@ -59,7 +59,7 @@ class ScriptedTranscriber:
         self.model = ModelId(name, "1")
         self.heard = 0
 
-    def transcribe(self, audio, *, language=None, progress=None) -> Transcript:
+    def transcribe(self, audio, *, language=None, progress=None):
         self.heard += 1
         blocks = list(audio)
         if not blocks:
