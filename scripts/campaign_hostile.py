@@ -248,7 +248,7 @@ def campaign(
             batch = range(first + position, first + min(position + 100, count))
             made = [mutated(seed, seeds, folder / "mutated") for seed in batch]
             for report in library.add([*made, *(files if position == 0 else [])]).media:
-                kind = report.outcome if report.outcome == "failed" or not report.notes else "partly read"
+                kind = report.outcome if report.outcome == "failed" or not report.notes else "with notes"
                 outcomes[kind] += 1
                 slow = sorted([*slow, (report.seconds, report.path.name)])[-5:]
                 text = " ".join([report.message, *report.notes])

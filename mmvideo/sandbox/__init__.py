@@ -3,7 +3,7 @@
 libav, decord and ffmpeg read whatever a file says about itself; a file that kills them costs that file, not the
 library's process. A worker serves many files, and is started anew when it died. It is given up when nothing has come
 from it for `patience` seconds and the time that reading the file once at 10 MB/s takes. Pictures and sound come through
-a pipe as raw bytes: for a film of 60 s in 720p that took less time than the measurement's noise (docs/RELIABILITY.md).
+a pipe as raw bytes; what that costs is in docs/RELIABILITY.md.
 """
 
 from __future__ import annotations
