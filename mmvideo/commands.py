@@ -133,8 +133,7 @@ def serve(opener: Opener, options: argparse.Namespace) -> int:
 
 
 def interval(value: str) -> tuple[float, float]:
-    """Return the seconds of START-END, each as seconds, MM:SS or HH:MM:SS. Raises argparse's error for anything
-    else."""
+    """Return the seconds of START-END, each as seconds, MM:SS or HH:MM:SS. Raises argparse's error otherwise."""
     try:
         start, end = (
             sum(float(part) * 60**power for power, part in enumerate(reversed(time.split(":"))))

@@ -1,8 +1,8 @@
 """Pieces of a media as files: clips by ffmpeg, frames as JPEG, and the shape of its sound.
 
 A clip is copied without encoding by default, so it begins at the keyframe at or before its start; `exact` encodes it
-again, so that it begins and ends on the frame. Names are passed to ffmpeg as `file:…`, so that none is read as an
-address or an option.
+again, so that it begins and ends on the frame. ffmpeg gets names as `file:…`, so that none is read as an address or an
+option.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
@@ -106,24 +107,28 @@ class Guard:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         taken = 0
         deadline = anyio.current_time() + BODY_SECONDS
-        complete = False
+        complete = refused = False
 
         async def bounded() -> Message:
-            nonlocal taken, complete
+            nonlocal taken, complete, refused
             if complete:
                 return await receive()
             try:
                 with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
                     message = await receive()
             except TimeoutError:
+                refused = True
                 raise TooLargeError from None
             taken += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if taken > MAX_BODY:
+                refused = True
                 raise TooLargeError
             return message
 
         async def hardened(message: Message) -> None:
+            if refused:  # whatever the application makes of the broken body
+                return
             if message["type"] == "http.response.start":
                 fields = MutableHeaders(scope=message)
                 for name, value in SECURITY.items():
@@ -131,9 +136,9 @@ class Guard:
                 fields.setdefault("cache-control", "no-store")
             await send(message)
 
-        try:
+        with suppress(TooLargeError):
             await self.app(scope, bounded, hardened)
-        except TooLargeError:
+        if refused:
             await _answer(send, 413, "too_large", f"a request may have {MAX_BODY >> 20} MB and {BODY_SECONDS:g} s")
 
 

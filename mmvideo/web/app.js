@@ -105,7 +105,10 @@ function play(rank) {
     card.firstChild.toggleAttribute("aria-current", i === rank);
   });
   $("cards").children[rank].scrollIntoView({ block: "nearest" });
-  player.open(state.media.get(hit.media_id), Math.max(hit.start, Math.min(hit.time, hit.end)), state.picture ? null : state.asked, state.hits);
+  // What is said begins with its word. What is seen begins with the hit, but its edge may lie up to half a sampling
+  // step before its first picture.
+  const from = hit.matches[0]?.modality === "speech" ? hit.time : Math.min(hit.time, hit.start + 0.6);
+  player.open(state.media.get(hit.media_id), from, state.picture ? null : state.asked, state.hits);
   const suffix = { start: hit.start.toFixed(2), end: hit.end.toFixed(2), exact: true };
   $("clip").href = `/api/media/${hit.media_id}/clip?${query(suffix)}`;
   remember();

@@ -33,7 +33,7 @@ function picture(id, time, video, label) {
   const inside = video
     ? element("img", { src: frameUrl(id, time, 320), alt: "", loading: "lazy", decoding: "async" })
     : element("span", { className: "sound" }, "♪");
-  const shot = element("div", { className: "shot" }, inside, element("span", { className: "at" }, label), element("i", { className: "scrub" }));
+  const shot = element("div", { className: video ? "shot" : "shot heard" }, inside, element("span", { className: "at" }, label), element("i", { className: "scrub" }));
   return shot;
 }
 

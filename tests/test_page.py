@@ -1,0 +1,275 @@
+"""The page in a real browser: Debian's Chromium, driven by Playwright. `scripts/test` installs it where it may."""
+
+import base64
+import io
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+from PIL import Image
+
+from mmvideo import Library
+
+from .films import make_film, make_sound
+from .serving import Served
+from .stubs import COLOURS, ColourEncoder, ScriptedTranscriber, WordEncoder
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",
+]
+NASTY = "<img src=x onerror=window.hacked=1>"
+
+
+def _install():
+    if os.environ.get("CI") == "true" and os.getuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-qq"], check=False, capture_output=True)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not os.access(CHROMIUM, os.X_OK):
+        _install()
+    if not os.access(CHROMIUM, os.X_OK):
+        pytest.skip("the page's tests need Debian's chromium: sudo apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+def opened(folder):
+    return Library.open(folder, visual=ColourEncoder(), speech=ScriptedTranscriber(), passages=WordEncoder())
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("watched")
+    make_film(folder / "first.mp4", [("red", 5), ("green", 6), ("blue", 4), ("red", 9)])
+    make_film(folder / "second.mp4", [("yellow", 8), ("cyan", 7)], sound=False)
+    make_sound(folder / f"{NASTY}.mp3")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(films, tmp_path_factory):
+    with opened(tmp_path_factory.mktemp("libraries") / "watched.mmv") as library:
+        library.add(films)
+        with Served(library) as server:
+            yield server
+
+
+@pytest.fixture
+def page(browser, served):
+    """The page, opened; afterwards: no script failed, and nothing was asked of anybody else."""
+    yield from watched(browser, served.url)
+
+
+def watched(browser, url, **options):
+    context = browser.new_context(**options)
+    tab = context.new_page()
+    errors, elsewhere = [], []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None)
+    ours = (url.split("#")[0], "blob:")
+    tab.on("request", lambda request: None if request.url.startswith(ours) else elsewhere.append(request.url))
+    tab.goto(url)
+    tab.wait_for_selector("#cards .card")
+    yield tab
+    assert not errors
+    assert not elsewhere
+    assert tab.evaluate("window.hacked") is None
+    context.close()
+
+
+def until(page, expression):
+    """Wait until an expression is true; Playwright's own way needs `eval`, which the page's policy forbids."""
+    deadline = time.monotonic() + 20
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(30)
+
+
+def ask(page, text):
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.fill("#q", text)
+    until(page, "document.getElementById('status').textContent.includes('moments in')")
+
+
+def now(page):
+    until(page, "video.readyState >= 2 && !video.seeking")
+    return page.evaluate("video.currentTime")
+
+
+def test_what_is_searched_plays_at_the_right_second(page):
+    assert page.locator("#cards .card").count() == 3
+    ask(page, "green")
+    page.locator("#cards .card").first.click()
+    assert 4.4 <= now(page) < 8
+    assert page.evaluate("document.querySelector('#name').textContent") == "first.mp4"
+    page.evaluate("video.pause()")
+    pixel = page.evaluate(
+        "() => { const c = document.createElement('canvas'); c.width = c.height = 1; const p = c.getContext('2d');"
+        " p.drawImage(video, 0, 0, 1, 1); return [...p.getImageData(0, 0, 1, 1).data.slice(0, 3)]; }"
+    )
+    assert max(abs(a - b) for a, b in zip(pixel, COLOURS["green"], strict=True)) < 60
+
+
+def test_the_timeline_and_the_transcript_seek(page):
+    ask(page, "green")
+    page.locator("#cards .card").first.click()
+    now(page)
+    page.evaluate("video.pause()")
+    box = page.locator("#line").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    until(page, "!video.seeking")
+    assert now(page) == pytest.approx(18, abs=0.3)
+    page.locator("#lines button", has_text="Bread needs flour").click()
+    until(page, "!video.seeking")
+    assert now(page) == pytest.approx(10, abs=0.05)
+    assert "Bread" in page.locator("#lines button.now").text_content()
+    page.fill("#within", "violins")
+    assert page.locator("#lines button:visible").count() == 1
+    assert page.locator("#lines mark").text_content() == "Violins"
+    page.focus("#line")
+    page.keyboard.press("ArrowRight")
+    until(page, "Math.abs(video.currentTime - 11) < 0.1")
+    assert page.get_attribute("#line", "aria-valuenow") == "11.0"
+
+
+def test_said_words_are_marked_and_play_from_the_word(page):
+    ask(page, "flour")
+    card = page.locator("#cards .card").first
+    assert card.locator("mark").text_content() == "flour"
+    card.click()
+    assert 10 <= now(page) < 13.5
+
+
+def drop(page, content):
+    page.evaluate(
+        """data => { const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+        const held = new DataTransfer(); held.items.add(new File([bytes], 'a.png', {type: 'image/png'}));
+        window.dispatchEvent(new DragEvent('drop', {dataTransfer: held, bubbles: true, cancelable: true})); }""",
+        base64.b64encode(content).decode(),
+    )
+
+
+def test_a_dropped_picture_finds_what_looks_like_it(page):
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), COLOURS["cyan"]).save(buffer, "PNG")
+    drop(page, buffer.getvalue())
+    until(page, "document.getElementById('status').textContent.includes('moments in')")
+    assert page.locator("#picture").is_visible()
+    assert "second.mp4" in page.locator("#cards .card").first.text_content()
+    page.locator("#cards .card").first.click()
+    assert 7.4 <= now(page) < 10
+    page.click("#nopicture")
+    until(page, "document.querySelectorAll('#cards .card').length === 3")
+
+
+def test_more_like_this_and_a_link_to_the_moment(page, browser, served):
+    ask(page, "blue")
+    page.locator("#cards .card").first.click()
+    page.evaluate("video.pause()")
+    now(page)
+    page.keyboard.press("m")
+    until(page, "document.getElementById('q').value === ''")
+    until(page, "new URLSearchParams(location.hash.slice(1)).get('like')")
+    assert "00:10 –" in page.locator("#cards .card .at").first.text_content()
+    page.click("#copy")
+    link = page.url
+    assert "t=1" in link
+    for other in watched(browser, link):
+        other.wait_for_selector("#right:not([hidden])")
+        until(other, "video.readyState >= 2 && !video.seeking")
+        assert other.evaluate("video.currentTime") == pytest.approx(page.evaluate("video.currentTime"), abs=0.3)
+        assert other.locator("#picture").is_visible()
+
+
+def test_the_keyboard_is_enough(page):
+    page.keyboard.press("/")
+    page.keyboard.type("red")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#right:not([hidden])")
+    first = page.locator("li.current .at").text_content()
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    second = page.locator("li.current .at").text_content()
+    assert first[:5] != second[:5]
+    start = int(second[3:5])
+    until(page, f"video.currentTime >= {start} && video.currentTime < {start} + 3")
+    page.keyboard.press("p")
+    assert page.locator("li.current .at").text_content() == first
+    assert page.evaluate("document.activeElement.tagName") == "BODY"
+    reached = set()
+    page.keyboard.press("/")
+    for key in ["Shift+Tab"] * 3 + ["Tab"] * 45:
+        page.keyboard.press(key)
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert {"q", "visual", "speech", "media", "card", "line", "like", "copy"} <= reached
+
+
+def test_names_for_a_screen_reader(page):
+    ask(page, "green")
+    page.locator("#cards .card").first.click()
+    now(page)
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, a[href], input, select, [role=slider], [role=group]')]
+        .filter(e => e.checkVisibility() && !e.getAttribute('aria-label') && !e.textContent.trim()
+                     && !(e.labels && e.labels.length)).map(e => e.outerHTML)"""
+    )
+    assert unnamed == []
+    assert page.get_attribute("html", "lang") == "en"
+    assert page.locator("#cards .card").first.get_attribute("aria-label").startswith("Hit 1: first.mp4")
+
+
+def test_a_phones_width(browser, served):
+    for page in watched(browser, served.url, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True):
+        ask(page, "green")
+        page.locator("#cards .card").first.tap()
+        assert 4.4 <= now(page) < 8
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        small = page.evaluate(
+            "() => [...document.querySelectorAll('#actions button, #actions a')].filter(e => e.checkVisibility()"
+            " && e.getBoundingClientRect().height < 32).length"
+        )
+        assert small == 0
+
+
+def test_an_empty_library_explains_and_is_filled(browser, films, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(films / "second.mp4", tmp_path / "in")
+    with opened(tmp_path / "new.mmv") as library, Served(library) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_role("button", name="Add a folder").click()
+        page.fill("#path", str(tmp_path / "in"))
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('job').textContent.startsWith('1 added')")
+        page.click("#closeadd")
+        ask(page, "cyan")
+        page.locator("#cards .card").first.click()
+        assert 7.4 <= now(page) < 10
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.click("#remove")
+        until(page, "document.getElementById('cards').children.length === 0")
+        context.close()
+
+
+def test_names_and_words_are_text(page):
+    assert NASTY in page.locator("#cards").text_content()
+    page.get_by_role("button", name=NASTY).first.click()
+    page.wait_for_selector("#lines button")
+    assert page.locator("#name").text_content() == f"{NASTY}.mp3"
+    ask(page, "<b>ferry</b> <script>window.hacked=1</script>")
+    assert page.locator("#cards b img, #cards script").count() == 0

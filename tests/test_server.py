@@ -1,0 +1,276 @@
+"""The server over HTTP: equal answers, ranges, who may ask, what is refused."""
+
+import io
+import json
+import re
+import shutil
+import time
+
+import httpx
+import pytest
+from PIL import Image
+
+from mmvideo import Library
+from mmvideo.export import hit_to_dict
+
+from .films import make_film, make_sound
+from .serving import Served
+from .stubs import COLOURS, ColourEncoder, ScriptedTranscriber, WordEncoder
+
+SHOTS = (("red", 5), ("green", 6), ("blue", 4), ("red", 3))
+
+
+def opened(folder):
+    return Library.open(folder, visual=ColourEncoder(), speech=ScriptedTranscriber(), passages=WordEncoder())
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    make_film(folder / "first.mp4", SHOTS)
+    make_sound(folder / "talk.mp3")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(films, tmp_path_factory):
+    with opened(tmp_path_factory.mktemp("libraries") / "served.mmv") as library:
+        library.add(films)
+        with Served(library) as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def http(served):
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        yield client
+
+
+def picture(colour):
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), COLOURS[colour]).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def film_id(http):
+    return next(one["id"] for one in http.get("/api/media").json() if one["video"])
+
+
+def same(answer, hits):
+    got = [{key: hit[key] for key in ("path", "start", "end", "score", "matches")} for hit in answer.json()["hits"]]
+    assert got == [hit_to_dict(hit) for hit in hits]
+    assert got
+
+
+@pytest.mark.parametrize("text", ["green", "the ferry left the harbour", "blue violins"])
+def test_the_server_answers_as_the_library_does(http, served, text):
+    same(http.get("/api/search", params={"q": text, "limit": 5}), served.library.search(text, limit=5))
+    seen = http.get("/api/search", params={"q": text, "in": "visual", "min_score": 0.2})
+    wanted = served.library.search(text, modalities=["visual"], min_score=0.2, limit=20)
+    assert [hit["start"] for hit in seen.json()["hits"]] == [round(hit.start, 3) for hit in wanted]
+
+
+def test_a_picture_finds_what_looks_like_it(http, served):
+    answer = http.post("/api/search", files={"file": ("a.png", picture("blue"), "image/png")})
+    same(answer, served.library.search(image=Image.open(io.BytesIO(picture("blue"))), limit=20))
+    assert answer.json()["hits"][0]["start"] == pytest.approx(11, abs=0.6)
+
+
+def test_a_clip_and_a_moment_find_what_looks_like_them(http, tmp_path):
+    clip = make_film(tmp_path / "query.mp4", [("green", 2)], sound=False)
+    answer = http.post("/api/search", files={"file": ("q.mp4", clip.read_bytes(), "video/mp4")})
+    assert answer.json()["hits"][0]["start"] == pytest.approx(5, abs=0.6)
+    answer = http.get("/api/search", params={"like": f"{film_id(http)}@12.5"})
+    assert answer.json()["hits"][0]["start"] == pytest.approx(11, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"not a picture", "image/png"), (b"\0" * 99, "video/mp4"), (b"x", "audio/wav")]
+)
+def test_an_upload_that_is_no_picture_is_refused(http, content, kind):
+    answer = http.post("/api/search", files={"file": ("x", content, kind)})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["kind"] == "query"
+
+
+def test_a_body_too_large_is_refused(http, monkeypatch):
+    monkeypatch.setattr("mmvideo.server.guard.MAX_BODY", 1000)
+    assert http.post("/api/search", content=b"x" * 2000).status_code == 413
+
+    def pieces():
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+        for _ in range(4):
+            yield b"x" * 500
+
+    answer = http.post("/api/search", content=pieces(), headers={"content-type": "multipart/form-data; boundary=b"})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["kind"] == "too_large"
+
+
+def test_ranges(http, films):
+    whole = (films / "first.mp4").read_bytes()
+    url = f"/api/media/{film_id(http)}/file"
+    answer = http.get(url)
+    assert (answer.status_code, answer.content) == (200, whole)
+    assert answer.headers["content-type"] == "video/mp4"
+    assert answer.headers["accept-ranges"] == "bytes"
+    part = http.get(url, headers={"range": "bytes=0-1"})  # what Safari asks first
+    assert (part.status_code, part.content) == (206, whole[:2])
+    assert part.headers["content-range"] == f"bytes 0-1/{len(whole)}"
+    assert http.get(url, headers={"range": "bytes=-10"}).content == whole[-10:]
+    assert http.get(url, headers={"range": f"bytes={len(whole)}-"}).status_code == 416
+    held = {"range": "bytes=5-9", "if-range": answer.headers["etag"]}
+    assert http.get(url, headers=held).content == whole[5:10]
+    assert http.get(url, headers={**held, "if-range": '"another"'}).status_code == 200
+
+
+def test_pieces_of_a_recording(http, tmp_path):
+    film = film_id(http)
+    frame = Image.open(io.BytesIO(http.get(f"/api/media/{film}/frame", params={"t": 7, "width": 48}).content))
+    assert frame.width == 48
+    assert max(abs(a - b) for a, b in zip(frame.getpixel((20, 10)), COLOURS["green"], strict=True)) < 40
+    wave = http.get(f"/api/media/{film}/waveform", params={"points": 50}).json()
+    assert len(wave) == 50
+    assert 0.05 < wave[20] <= 1
+    curve = http.get(f"/api/media/{film}/curve", params={"q": "green"}).json()
+    best = curve["times"][max(range(len(curve["seen"])), key=curve["seen"].__getitem__)]
+    assert 5 <= best < 11
+    detail = http.get(f"/api/media/{film}").json()
+    assert detail["cuts"] == pytest.approx([5, 11, 15], abs=0.51)  # half a sampling step
+    said = http.get(f"/api/media/{film}/transcript").json()["utterances"]
+    assert said[0]["text"] == ScriptedTranscriber.SENTENCES[0]
+    assert "-->" in http.get(f"/api/media/{film}/transcript", params={"format": "vtt"}).text
+    cut = http.get(f"/api/media/{film}/clip", params={"start": 6, "end": 9, "exact": True})
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(cut.content)
+    from mmvideo.media import probe
+
+    assert probe(path).duration == pytest.approx(3, abs=0.15)
+    assert http.get(f"/api/media/{film}/clip", params={"start": 0, "end": 9e5}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "edl", "otio"])
+def test_hits_as_files(http, kind):
+    answer = http.get("/api/export", params={"q": "green", "in": "visual", "format": kind})
+    assert answer.status_code == 200
+    assert "first.mp4" in answer.text
+    assert "attachment" in answer.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/search", 400),
+        ("/api/search?q=a&in=smell", 400),
+        ("/api/search?q=a&limit=0", 422),
+        ("/api/search?like=x", 400),
+        ("/api/media/999", 404),
+        ("/api/media/x", 422),
+        ("/api/media/999/file", 404),
+        ("/api/media/99999999999999999999/file", 422),
+        ("/api/jobs/none", 404),
+        ("/api/nothing", 404),
+        ("/../pyproject.toml", 404),
+        ("/%2e%2e/server/api.py", 404),
+        ("/..%2f..%2fetc/passwd", 404),
+    ],
+)
+def test_errors_have_one_shape(http, path, status):
+    answer = http.get(path)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error"}
+    assert set(answer.json()["error"]) == {"kind", "message"}
+
+
+def test_only_this_host_and_this_origin_may_ask(http, served):
+    assert http.get("/api/media", headers={"host": "evil.example"}).status_code == 403
+    assert http.get("/", headers={"host": "127.0.0.1.evil.example"}).status_code == 403
+    assert (
+        http.post("/api/media", json={"paths": ["/tmp"]}, headers={"origin": "http://evil.example"}).status_code == 403
+    )
+    assert http.get("/api/media", headers={"origin": "null"}).status_code == 403
+    film = film_id(http)
+    cross = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert http.get(f"/api/media/{film}/frame", headers=cross).status_code == 403
+    assert http.delete(f"/api/media/{film}", headers={"sec-fetch-site": "same-site"}).status_code == 403
+    assert http.get("/api/media", headers={"origin": served.url}).status_code == 200
+
+
+def test_what_is_served_is_hardened(http):
+    for path in ("/", "/app.js", "/api/media", "/api/media/999", f"/api/media/{film_id(http)}/file"):
+        headers = http.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+    page = http.get("/").text
+    assert not re.findall(r"https?://", page)
+    assert "style=" not in page  # the policy would block it
+
+
+def test_a_token_is_asked_for(served):
+    with Served(served.library, token="secret") as other, httpx.Client(base_url=other.url) as client:
+        assert client.get("/api/media").status_code == 401
+        assert client.get("/").status_code == 401
+        assert client.get("/?token=wrong").status_code == 401
+        assert client.get("/api/media", headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert client.get("/api/media", headers={"authorization": "Bearer secret"}).status_code == 200
+        answer = client.get("/?token=secret")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert "HttpOnly" in answer.headers["set-cookie"]
+        assert client.get("/api/media").status_code == 200  # the cookie
+
+
+def test_a_server_that_only_reads(served):
+    with Served(served.library, writable=False) as other, httpx.Client(base_url=other.url) as client:
+        assert client.post("/api/media", json={"paths": ["/tmp"]}).status_code == 403
+        assert client.delete("/api/media/1").status_code == 403
+
+
+def test_adding_is_told_and_removing_works(tmp_path, films):
+    (tmp_path / "in").mkdir()
+    name = "<img src=x onerror=alert(1)>.mp4"
+    shutil.copy(films / "first.mp4", tmp_path / "in" / name)
+    with (
+        opened(tmp_path / "own.mmv") as library,
+        Served(library) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        assert client.post("/api/media", json={"paths": ["relative"]}).status_code == 400
+        job = client.post("/api/media", json={"paths": [str(tmp_path / "in")]})
+        assert job.status_code == 202
+        with client.stream("GET", f"/api/jobs/{job.json()['id']}/events") as stream:
+            events = [line for line in stream.iter_lines() if line]
+        assert events[-2] == "event: done"
+        assert json.loads(events[-1].removeprefix("data: "))["report"]["media"][0]["outcome"] == "added"
+        media = client.get("/api/media").json()[0]
+        assert media["name"] == name
+        path = tmp_path / "in" / name
+        path.write_bytes(b"something else")  # what is put in its place is not served
+        assert client.get(f"/api/media/{media['id']}/file").status_code == 409
+        path.unlink()
+        assert client.get(f"/api/media/{media['id']}/file").status_code == 404
+        assert client.delete(f"/api/media/{media['id']}").json()["removed"] == str(path)
+        assert client.get("/api/media").json() == []
+
+
+def test_the_schema_has_examples_and_the_shape_of_errors(http):
+    schema = http.get("/api/openapi.json").json()
+    assert "example" in schema["components"]["schemas"]["Found"]
+    for path, methods in schema["paths"].items():
+        for method in methods.values():
+            assert "$ref" in json.dumps(method["responses"]["404"]), path
+
+
+def test_http_costs_little(http, served):
+    def median(run):
+        took = []
+        for _ in range(31):
+            started = time.perf_counter()
+            run()
+            took.append(time.perf_counter() - started)
+        return sorted(took)[15]
+
+    asked = {"q": "green ferry", "limit": 10}
+    library = median(lambda: served.library.search("green ferry", limit=10))
+    over = median(lambda: http.get("/api/search", params=asked))
+    # Stub encoders answer in a millisecond, so a ratio would measure only the sockets; HTTP itself may cost this much.
+    assert over < library + 0.05
