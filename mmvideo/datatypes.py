@@ -20,6 +20,9 @@ Modality = Literal["visual", "speech", "sound", "screen", "caption"]
 SEARCHED: tuple[Modality, ...] = ("visual", "speech")
 """The modalities that can be searched."""
 
+MIN_SCORE = 0.5
+"""What a hit must score to be shown, unless the query says otherwise (see docs/EVALUATION.md)."""
+
 Pooling = Literal["mean", "max", "topk"]
 """How the frame vectors of a segment become one vector (see `mmvideo.pool`)."""
 

@@ -23,10 +23,11 @@ ROWS = (
         "index",
         "fuse",
         "lock",
+        "metrics",
     },
     {"caches", "models"},
-    {"ingest", "search", "export"},
-    {"library", "progress"},
+    {"ingest", "search", "export", "evaluate"},
+    {"library", "progress", "figures"},
     {"cli", "__init__", "__main__"},
 )
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
