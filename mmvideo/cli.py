@@ -100,7 +100,8 @@ def search(options: argparse.Namespace) -> int:
     if options.json:
         _print_json([hit_to_dict(hit) for hit in hits])
     elif not hits:
-        print("nothing found", file=sys.stderr)
+        unsure = options.min_score is None
+        print("nothing found" + ("; --min-score 0 lists the nearest moments" if unsure else ""), file=sys.stderr)
     else:
         from .export import hits_to_text
 
@@ -320,7 +321,10 @@ def _search_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--media", metavar="GLOB", help="only in media whose name or path fits")
     command.add_argument(
-        "--min-score", type=float, default=0.0, metavar="S", help="leave out hits that score less (0 to 1)"
+        "--min-score",
+        type=float,
+        metavar="S",
+        help=f"leave out hits that score less (0 to 1; default: {MIN_SCORE}, 0 lists the nearest moments anyway)",
     )
 
 

@@ -223,7 +223,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question: words, a picture, or both together as one composed query (their vectors are averaged by weight)."""
+    """A question: words, a picture, or both together as one composed query (their vectors are averaged by weight).
+
+    Hits below `min_score` are left out: None is `MIN_SCORE` where scores were measured to tell (see `search`), 0 lists
+    the nearest moments however far they are.
+    """
 
     text: str | None = None
     image: Images | None = None
@@ -231,7 +235,7 @@ class Query:
     limit: int = 10
     media: str | None = None
     text_weight: float = 0.5
-    min_score: float = 0.0
+    min_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

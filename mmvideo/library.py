@@ -236,13 +236,14 @@ class Library:
         modalities: Iterable[Modality] | None = None,
         limit: int = 10,
         media: str | None = None,
-        min_score: float = 0.0,
+        min_score: float | None = None,
     ) -> list[Hit]:
         """Return the moments that answer words, a picture, or both together, best first.
 
         `image` is a path, a PIL image or an RGB array (height, width, 3) uint8. `modalities` limits where to look,
         `media` is a glob on names or paths. The hits of one media do not overlap, lie inside it, and last at least half
-        a second. Raises `QueryError` for a query that cannot be asked.
+        a second. Left out is what scores less than `min_score`, by default `datatypes.MIN_SCORE`; 0 lists the nearest
+        moments however far they are. Raises `QueryError` for a query that cannot be asked.
         """
         from .search import Searcher
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
@@ -19,7 +20,18 @@ from numpy.typing import NDArray
 
 from . import words
 from .caches import open_index
-from .datatypes import SEARCHED, Hit, ImageTextEncoder, Match, Modality, Query, TextEncoder, Timeline, Vectors
+from .datatypes import (
+    MIN_SCORE,
+    SEARCHED,
+    Hit,
+    ImageTextEncoder,
+    Match,
+    Modality,
+    Query,
+    TextEncoder,
+    Timeline,
+    Vectors,
+)
 from .errors import QueryError
 from .fuse import Candidate, Moment, fit, fuse, grow_peaks, logistic, snap
 from .index import VectorIndex, cosines
@@ -42,8 +54,37 @@ T = TypeVar("T")
 
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
-MEANING_CENTRE, MEANING_SCALE = 0.38, 0.07  # cosine of sentence vectors
+MEANING_CENTRE, MEANING_SCALE = 0.34, 0.07  # cosine of sentence vectors
+KNOWN_COSINES = {"conse": (0.36, 0.03)}
+"""Visual models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
+
 WORDS_WEIGHT = 0.9  # a passage with every word of the query is right this often
+
+
+CONTEXT = 0.3
+"""Part of the passage's cosine in that of one of its utterances."""
+
+GROWTH = 0.8
+"""An answer grows to neighbouring utterances down to this part of its height over what is usual for the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The utterances of a media: when each starts and ends (n,), its text, its vector (n, dim)."""
+
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    texts: tuple[str, ...]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """The part of a passage that answers a query, and how near it is to it (a cosine)."""
+
+    start: float
+    end: float
+    similarity: float
 
 
 class Models(Protocol):
@@ -69,7 +110,7 @@ class Searcher:
         self._indexes: dict[Modality, tuple[int, VectorIndex | None]] = {}
         self._backgrounds: dict[Modality, Vectors] = {}
         self._timelines: OrderedDict[tuple[int, int], Timeline | None] = OrderedDict()
-        self._spoken: OrderedDict[tuple[int, int], tuple[NDArray[np.float64], Vectors] | None] = OrderedDict()
+        self._spoken: OrderedDict[tuple[int, int], Spoken | None] = OrderedDict()
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
@@ -84,11 +125,24 @@ class Searcher:
         rankings: dict[Modality, list[Candidate]] = {}
         wanted = max(query.limit, 10)
         if "visual" in modalities and (vector := self._visual_vector(query)) is not None:
-            rankings["visual"] = self._see(vector, chosen, wanted)
+            rankings["visual"] = self._see(vector, chosen, wanted, pictured=query.image is not None)
         if "speech" in modalities and query.text and self._store.count("speech"):
             rankings["speech"] = self._hear(query.text, chosen, wanted)
         moments = fuse(rankings, limit=query.limit)
-        return [self._hit(moment) for moment in moments if moment.score >= query.min_score]
+        return [self._hit(moment) for moment in moments if self._shown(moment, query)]
+
+    def _shown(self, moment: Moment, query: Query) -> bool:
+        """Tell whether a moment scores enough. By default that is asked only where scores were measured to tell: of
+        what is said, and of what is seen by a model in `KNOWN_COSINES` for a query in words."""
+        if query.min_score is not None:
+            return moment.score >= query.min_score
+        told = self._known_cosines(query.image is not None) is not None
+        return moment.score >= MIN_SCORE or (moment.matches[0].modality == "visual" and not told)
+
+    def _known_cosines(self, pictured: bool) -> tuple[float, float] | None:
+        """Return centre and scale of the visual model's cosines with words, None where they are not known."""
+        model = self._store.models.get("visual")
+        return KNOWN_COSINES.get(model.name) if model is not None and not pictured else None
 
     # Visual
 
@@ -106,19 +160,24 @@ class Searcher:
             return text if text is not None else image
         return unit(query.text_weight * text + (1.0 - query.text_weight) * image)
 
-    def _see(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+    def _see(
+        self, vector: Vectors, chosen: Sequence[int] | None, limit: int, *, pictured: bool = False
+    ) -> list[Candidate]:
         near = [segment for segment, _ in self._nearest("visual", vector, chosen)]
         media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
         usual = self._background("visual") @ vector
         centre = float(np.median(usual))
         # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
         spread = max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
+        known = self._known_cosines(pictured)
+        # A score of one half, and how far above it 0.73 is, as cosines.
+        half, scale = known or (centre + VISUAL_CENTRE * spread, VISUAL_SCALE * spread)
         found: list[Candidate] = []
         for media_id in media:
             timeline = self._timeline(media_id)
             if timeline is not None and len(timeline.times):
                 found += [
-                    Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, spread, limit)
+                    Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, half, scale, limit)
                 ]
         return found
 
@@ -141,16 +200,16 @@ class Searcher:
         cosine = {segment.id: value for segment, value in meant}
         cosine |= self._cosines_of("speech", [i for i in segments if i not in cosine], vector)
         by_words = self._worth_of_words(asked, said)
+        usual = float(np.median(list(cosine.values()))) if cosine else 0.0
         found = []
         for segment_id, segment in segments.items():
-            similarity, time = self._best_utterance(segment, vector, cosine[segment_id])
-            by_meaning = logistic(similarity, MEANING_CENTRE, MEANING_SCALE)
+            saying = self._saying(segment, asked, vector, cosine[segment_id], usual)
+            by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
             worth = by_words.get(segment_id, 0.0)
             score = 1.0 - (1.0 - by_meaning) * (1.0 - worth)
-            if worth > 0:
-                time = self._first_said(segment, asked, time)
-            stretch = segment.segment
-            match = Match("speech", score, stretch.start, stretch.end, time, stretch.text, similarity, worth > 0)
+            time = self._first_said(segment, asked, saying.start) if worth > 0 else saying.start
+            start, end = min(saying.start, time), max(saying.end, time)
+            match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
             found.append(Candidate(segment.media_id, match))
         found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
         return found[: 5 * limit]
@@ -171,31 +230,42 @@ class Searcher:
             worth[segment.id] = (WORDS_WEIGHT * covered * among) ** 2
         return worth
 
-    def _best_utterance(self, stored: StoredSegment, vector: Vectors, cosine: float) -> tuple[float, float]:
-        """Return how near a passage is to the query, and when its nearest utterance begins.
+    def _saying(
+        self, stored: StoredSegment, asked: words.WordQuery, vector: Vectors, cosine: float, usual: float
+    ) -> Saying:
+        """Return what of a passage answers the query: the nearest utterance, and its neighbours as far as they do.
 
-        The mean of the passage's cosine and its best utterance's: the first knows the context, the second is not
-        watered down by what stands beside it.
+        An utterance alone is not watered down by what stands beside it; a part of the passage's cosine adds context.
+        Utterances that hold words of the query that the nearest one lacks belong to the answer too.
         """
+        start, end = stored.segment.start, stored.segment.end
         spoken = self._utterances(stored.media_id)
         if spoken is None:
-            return cosine, stored.segment.start
-        starts, vectors = spoken
-        first, last = np.searchsorted(starts, (stored.segment.start - 1e-3, stored.segment.end))
+            return Saying(start, end, cosine)
+        first, last = (int(i) for i in np.searchsorted(spoken.starts, (start - 1e-3, end)))
         if first == last:
-            return cosine, stored.segment.start
-        nearness = vectors[first:last] @ vector
-        best = int(np.argmax(nearness))
-        return (cosine + float(nearness[best])) / 2.0, max(stored.segment.start, float(starts[first + best]))
+            return Saying(start, end, cosine)
+        nearness = (1.0 - CONTEXT) * (spoken.vectors[first:last] @ vector) + CONTEXT * cosine
+        held = [set(asked.words).intersection(words.tokens(text)) for text in spoken.texts[first:last]]
+        shares = np.array([len(some) for some in held]) / max(1, len(asked.words))
+        peak = grow_peaks(nearness + shares, floor=usual, fraction=GROWTH, limit=1)[0]
+        lacking = set().union(*held) - set().union(*held[peak.first : peak.last + 1])
+        also = [i for i, some in enumerate(held) if some & lacking] + [peak.first, peak.last]
+        start, end = max(start, spoken.starts[first + min(also)]), min(end, spoken.ends[first + max(also)])
+        return Saying(float(start), float(max(start, end)), float(nearness.max()))
 
-    def _utterances(self, media_id: int) -> tuple[NDArray[np.float64], Vectors] | None:
-        """Return when each utterance of a media begins, (n,), and their vectors (n, dim)."""
+    def _utterances(self, media_id: int) -> Spoken | None:
+        """Return the utterances of a media that have vectors."""
         key = (self._store.generation("speech"), media_id)
         if key not in self._spoken:
             transcript, vectors = self._store.transcript(media_id), self._store.utterance_vectors(media_id)
-            held = None
+            held: Spoken | None = None
             if transcript is not None and vectors is not None:
-                held = (np.array([utterance.start for utterance in transcript.utterances]), vectors)
+                spans = [
+                    (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
+                ]
+                starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
+                held = Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
             _keep(self._spoken, key, held)
         return self._spoken[key]
 
@@ -279,8 +349,14 @@ def matches_glob(stored: StoredMedia, pattern: str) -> bool:
     return fnmatchcase(path.name.casefold(), wanted) or fnmatchcase(str(path).casefold(), wanted)
 
 
-def _moments_seen(timeline: Timeline, vector: Vectors, centre: float, spread: float, limit: int) -> list[Match]:
-    """Return the visual matches of one media: the score curve over all its frames, cut into intervals at its peaks."""
+def _moments_seen(
+    timeline: Timeline, vector: Vectors, centre: float, half: float, scale: float, limit: int
+) -> list[Match]:
+    """Return the visual matches of one media: the score curve over all its frames, cut into intervals at its peaks.
+
+    `centre` is the cosine that is usual for the query, `half` the one that scores one half, `scale` what is added to it
+    for 0.73.
+    """
     scores = (timeline.vectors @ vector)[timeline.rows]
     edges = timeline.edges()
     step = float(np.median(np.diff(edges)))
@@ -291,7 +367,7 @@ def _moments_seen(timeline: Timeline, vector: Vectors, centre: float, spread: fl
         time = float(timeline.times[peak.best])
         start, end = min(start, time), max(end, time)
         start, end = fit(start, end, timeline.start, timeline.end)
-        score = logistic((similarity - centre) / spread, VISUAL_CENTRE, VISUAL_SCALE)
+        score = logistic(similarity, half, scale)
         found.append(Match("visual", score, start, end, time, similarity=similarity))
     return found
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mmvideo import Library, LibraryError, MMVideoError, QueryError, Recipe, RecipeError
+from mmvideo.datatypes import MIN_SCORE
 
 from .films import make_film, make_sound
 from .stubs import COLOURS, ColourEncoder, ScriptedTranscriber, WordEncoder
@@ -444,3 +445,11 @@ def test_a_copied_library_works_and_lost_caches_are_no_loss(built, tmp_path):
 def test_every_error_of_ours_has_one_root():
     assert issubclass(RecipeError, LibraryError)
     assert issubclass(LibraryError, MMVideoError)
+
+
+def test_what_is_said_must_score_to_be_shown(library):
+    anyway = library.search("entirely other matters", modalities=["speech"], min_score=0.0)
+    assert anyway
+    assert all(hit.score < MIN_SCORE for hit in anyway)
+    assert library.search("entirely other matters", modalities=["speech"]) == []
+    assert library.search("violins cremona", modalities=["speech"])[0].score >= MIN_SCORE
