@@ -24,7 +24,7 @@ RANKS = (1, 5, 10)
 DEPTH = 10
 """Hits that count, as in QVHighlights."""
 
-OTHERS = 20
+OTHERS = 5
 """Other questions whose answers stand for chance."""
 
 FUSED = "fused"

@@ -229,10 +229,10 @@ def _moment(
     matches = tuple(candidate.match for candidate in sorted(chosen, key=_order(weight)))
     worth = [weight.get(match.modality, 1.0) * match.score for match in matches]
     if asked is None:
-        score = 1.0 - np.prod([1.0 - one for one in worth])
+        score = 1.0 - float(np.prod([1.0 - one for one in worth]))
     else:
         score = sum(worth) / sum(weight.get(modality, 1.0) for modality in asked)
-    return Moment(anchor.media_id, anchor.match.start, anchor.match.end, float(score), matches)
+    return Moment(anchor.media_id, anchor.match.start, anchor.match.end, score, matches)
 
 
 def _trimmed(moment: Moment, start: float, end: float) -> Moment:
