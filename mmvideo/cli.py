@@ -8,6 +8,7 @@ is instant.
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import sqlite3
@@ -221,6 +222,31 @@ def models(options: argparse.Namespace) -> int:
     return 0
 
 
+def evaluate(options: argparse.Namespace) -> int:
+    """Measure how good the library's answers are, on questions whose answers are known."""
+    from . import figures
+    from .evaluate import DEPTH, Question, read_truth
+    from .evaluate import evaluate as measure
+
+    questions = read_truth(options.truth)
+    with _library(options) as library:
+
+        def search(question: Question, modalities: Any) -> Any:
+            within = f"*{glob.escape(question.within)}*" if question.within else None
+            return library.search(
+                question.text, image=question.image, modalities=modalities, limit=DEPTH, media=within, min_score=0.0
+            )
+
+        found = measure(search, questions, min_score=options.min_score)
+    if options.picture:
+        options.picture.write_text(figures.to_svg(found), encoding="utf-8")
+    if options.json:
+        _print_json(figures.to_dict(found))
+    else:
+        print(printable(figures.to_text(found), newlines=True))
+    return 0
+
+
 # The parser
 
 
@@ -267,6 +293,18 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
     command = _command(commands, "rm", rm, "remove media from a library (the files stay)", [shared, writer])
     command.add_argument("media", nargs="+", metavar="MEDIA", help="a path, a name, or a glob that fits one")
+    command = _command(commands, "evaluate", evaluate, "measure how good the answers are", [shared, as_json])
+    command.add_argument(
+        "truth", type=Path, metavar="TRUTH", help="questions with answers: QVHighlights' JSON lines, or JSON"
+    )
+    command.add_argument(
+        "--min-score",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="the least score of an answer, for counting false ones (default: %(default)s)",
+    )
+    command.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw recall against rank")
     _command(commands, "reindex", reindex, "make everything again with other models", [shared, as_json, writer, chosen])
     command = _command(commands, "verify", verify, "look whether a library is whole", [shared, as_json, writer])
     command.add_argument("--repair", action="store_true", help="make again what can be made again")

@@ -7,8 +7,9 @@ is wrong (it once made one hit of a whole file).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ MINIMUM_LENGTH = 0.5
 AGREEMENT = 0.5
 """Two matches speak for the same moment when they share this part of the shorter one."""
 
+
+Combine = Literal["chance", "sum"]
+"""How the scores of matches that agree become one (see `fuse`)."""
 
 SUPPORT = 0.1
 """A match below this score is not worth naming beside a better one."""
@@ -120,13 +124,18 @@ def agree(a: Match | Moment, b: Match | Moment) -> bool:
 
 
 def fuse(
-    rankings: Mapping[Modality, Sequence[Candidate]], *, limit: int, weights: Mapping[Modality, float] | None = None
+    rankings: Mapping[Modality, Sequence[Candidate]],
+    *,
+    limit: int,
+    weights: Mapping[Modality, float] | None = None,
+    combine: Combine = "chance",
 ) -> list[Moment]:
     """Return at most `limit` moments, best first, those of one media not overlapping.
 
     The best candidate that is left anchors a moment and takes with it, from each other modality, the best one that
-    agrees with it in time. The score is the chance that at least one match is right, 1 - Π(1 - weight · score). Ties
-    break by media, start and modality, so that the answer is the same every time.
+    agrees with it in time. The score is the chance that at least one match is right, 1 - Π(1 - weight · score), or,
+    with `combine="sum"`, the weighted mean over all modalities that were asked, a missing match counting 0. Ties break
+    by media, start and modality, so that the answer is the same every time.
     """
     weight = dict(weights or {})
     order = sorted((c for ranking in rankings.values() for c in ranking), key=_order(weight))
@@ -149,7 +158,7 @@ def fuse(
             ):
                 chosen[other.match.modality] = other
         used.update(id(candidate) for candidate in chosen.values())
-        moments.append(_moment(anchor, list(chosen.values()), weight))
+        moments.append(_moment(anchor, list(chosen.values()), weight, rankings if combine == "sum" else None))
     moments.sort(key=lambda m: (-m.score, m.media_id, m.start, m.end))
     return without_overlaps(moments, limit)
 
@@ -184,10 +193,46 @@ def _order(weight: Mapping[Modality, float]) -> Callable[[Candidate], tuple[floa
     return key
 
 
-def _moment(anchor: Candidate, chosen: list[Candidate], weight: Mapping[Modality, float]) -> Moment:
+def by_rank(rankings: Mapping[Modality, Sequence[Candidate]], *, k: float = 60.0) -> dict[Modality, list[Candidate]]:
+    """Return the rankings with scores that know only the rank, (k + 1) / (k + rank), 1 for the first.
+
+    Fused with `combine="sum"` this is reciprocal rank fusion (Cormack et al. 2009), up to a factor.
+    """
+    return {
+        modality: [
+            replace(candidate, match=replace(candidate.match, score=(k + 1.0) / (k + rank)))
+            for rank, candidate in enumerate(sorted(ranking, key=_order({})), 1)
+        ]
+        for modality, ranking in rankings.items()
+    }
+
+
+def normalised(rankings: Mapping[Modality, Sequence[Candidate]]) -> dict[Modality, list[Candidate]]:
+    """Return the rankings with scores stretched to [0, 1], worst to best of each; equal ones become 1.
+
+    Fused with `combine="sum"` and weights this is the convex combination of Bruch et al. (2023, arXiv 2210.11934).
+    """
+    stretched: dict[Modality, list[Candidate]] = {}
+    for modality, ranking in rankings.items():
+        scores = [candidate.match.score for candidate in ranking]
+        low, span = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
+        stretched[modality] = [
+            replace(c, match=replace(c.match, score=(c.match.score - low) / span if span > 0 else 1.0)) for c in ranking
+        ]
+    return stretched
+
+
+def _moment(
+    anchor: Candidate, chosen: list[Candidate], weight: Mapping[Modality, float], asked: Iterable[Modality] | None
+) -> Moment:
+    """Return the moment of an anchor; `asked` modalities make the score a weighted mean, None a chance."""
     matches = tuple(candidate.match for candidate in sorted(chosen, key=_order(weight)))
-    missed = np.prod([1.0 - weight.get(match.modality, 1.0) * match.score for match in matches])
-    return Moment(anchor.media_id, anchor.match.start, anchor.match.end, float(1.0 - missed), matches)
+    worth = [weight.get(match.modality, 1.0) * match.score for match in matches]
+    if asked is None:
+        score = 1.0 - float(np.prod([1.0 - one for one in worth]))
+    else:
+        score = sum(worth) / sum(weight.get(modality, 1.0) for modality in asked)
+    return Moment(anchor.media_id, anchor.match.start, anchor.match.end, score, matches)
 
 
 def _trimmed(moment: Moment, start: float, end: float) -> Moment:

@@ -11,8 +11,11 @@ them leaves an index that is seen to be out of date, never one that is wrong.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -139,6 +142,10 @@ def cosines(vector: Vectors, batches: Sequence[tuple[Ids, Vectors]]) -> tuple[Id
 
 
 def _usearch(dim: int) -> Any:
+    if sys.platform == "linux":
+        # usearch 2.26 brings C++ symbols of its own: loaded first, they crash onnxruntime when that is imported later.
+        with contextlib.suppress(OSError):
+            ctypes.CDLL("libstdc++.so.6", ctypes.RTLD_GLOBAL)
     from usearch.index import Index  # 0.1 s: not before a vector is at hand
 
     return Index(

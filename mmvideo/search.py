@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
@@ -63,8 +63,37 @@ T = TypeVar("T")
 
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
-MEANING_CENTRE, MEANING_SCALE = 0.38, 0.07  # cosine of sentence vectors
+MEANING_CENTRE, MEANING_SCALE = 0.34, 0.07  # cosine of sentence vectors
+KNOWN_COSINES = {"conse": (0.36, 0.03)}
+"""Visual models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
+
 WORDS_WEIGHT = 0.9  # a passage with every word of the query is right this often
+
+
+CONTEXT = 0.3
+"""Part of the passage's cosine in that of one of its utterances."""
+
+GROWTH = 0.8
+"""An answer grows to neighbouring utterances down to this part of its height over what is usual for the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The utterances of a media: when each starts and ends (n,), its text, its vector (n, dim)."""
+
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    texts: tuple[str, ...]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """The part of a passage that answers a query, and how near it is to it (a cosine)."""
+
+    start: float
+    end: float
+    similarity: float
 
 
 class Models(Protocol):
@@ -91,7 +120,7 @@ class Searcher:
         self._backgrounds: dict[Modality, Vectors] = {}
         self._timelines: OrderedDict[tuple[int, int], Timeline | None] = OrderedDict()
         self._shown: tuple[int, Counter[str]] = (-1, Counter())
-        self._spoken: OrderedDict[tuple[int, int], tuple[NDArray[np.float64], Vectors] | None] = OrderedDict()
+        self._spoken: OrderedDict[tuple[int, int], Spoken | None] = OrderedDict()
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
@@ -131,7 +160,7 @@ class Searcher:
     ) -> dict[Modality, list[Candidate]]:
         rankings: dict[Modality, list[Candidate]] = {}
         if "visual" in modalities and (vector := self._visual_vector(query)) is not None:
-            rankings["visual"] = self._see(vector, chosen, wanted, query.where)
+            rankings["visual"] = self._see(vector, chosen, wanted, query.where, pictured=query.image is not None)
         if "speech" in modalities and query.text and self._store.count("speech"):
             rankings["speech"] = self._hear(query.text, chosen, wanted)
         if "screen" in modalities and query.text and self._store.count("screen"):
@@ -156,7 +185,7 @@ class Searcher:
         with self._lock, self._store.snapshot():
             timeline = self._timeline(stored.id)
             if timeline is not None and len(timeline.times):
-                found = self._see(_frame(timeline, time), None, limit + 1)
+                found = self._see(_frame(timeline, time), None, limit + 1, pictured=True)
             else:
                 found = self._said_alike(stored.id, time)
             others = [c for c in found if c.media_id != stored.id or not c.match.start <= time < c.match.end]
@@ -204,9 +233,9 @@ class Searcher:
             seen = said = None
             timeline = self._timeline(media_id) if "visual" in modalities else None
             if timeline is not None and len(timeline.times) and (vector := self._visual_vector(query)) is not None:
-                centre, spread = self._usual(vector)
+                _, half, scale = self._measure(vector, query.image is not None)
                 raw = (timeline.vectors @ vector)[timeline.rows]
-                seen = np.array([logistic(float(s - centre) / spread, VISUAL_CENTRE, VISUAL_SCALE) for s in raw])
+                seen = np.array([logistic(float(s), half, scale) for s in raw])
             if "speech" in modalities and query.text and self._store.count("speech"):
                 said = tuple(candidate.match for candidate in self._hear(query.text, [media_id], CANDIDATES))
         return Curve(timeline.times if seen is not None and timeline else np.zeros(0), seen, said or ())
@@ -228,26 +257,37 @@ class Searcher:
         return unit(query.text_weight * text + (1.0 - query.text_weight) * image)
 
     def _see(
-        self, vector: Vectors, chosen: Sequence[int] | None, limit: int, where: Filter = ANYWHERE
+        self,
+        vector: Vectors,
+        chosen: Sequence[int] | None,
+        limit: int,
+        where: Filter = ANYWHERE,
+        *,
+        pictured: bool = False,
     ) -> list[Candidate]:
         near = [segment for segment, _ in self._nearest("visual", vector, chosen)]
         media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
-        centre, spread = self._usual(vector)
+        centre, half, scale = self._measure(vector, pictured)
         found: list[Candidate] = []
         for media_id in media:
             timeline = self._timeline(media_id)
             if timeline is not None and len((timeline := cut(timeline, where)).times):
                 found += [
-                    Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, spread, limit)
+                    Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, half, scale, limit)
                 ]
         return found
 
-    def _usual(self, vector: Vectors) -> tuple[float, float]:
-        """Return what cosine is usual for a query in this library, and how far it spreads."""
+    def _measure(self, vector: Vectors, pictured: bool) -> tuple[float, float, float]:
+        """Return what cosine is usual for a query in this library, which one scores one half, and what is added to that
+        for 0.73. `pictured` says that a picture is part of the query."""
         usual = self._background("visual") @ vector
         centre = float(np.median(usual))
+        model = self._store.models.get("visual")
+        if model is not None and not pictured and model.name in KNOWN_COSINES:
+            return centre, *KNOWN_COSINES[model.name]
         # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
-        return centre, max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
+        spread = max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
+        return centre, centre + VISUAL_CENTRE * spread, VISUAL_SCALE * spread
 
     def _timeline(self, media_id: int) -> Timeline | None:
         key = (self._store.generation("visual"), media_id)
@@ -268,17 +308,17 @@ class Searcher:
         cosine = {segment.id: value for segment, value in meant}
         cosine |= self._cosines_of("speech", [i for i in segments if i not in cosine], vector)
         by_words = self._worth_of_words(asked, said)
+        usual = float(np.median(list(cosine.values()))) if cosine else 0.0
         found = []
         for segment_id, segment in segments.items():
-            similarity, time = self._best_utterance(segment, vector, cosine[segment_id])
-            by_meaning = logistic(similarity, MEANING_CENTRE, MEANING_SCALE)
+            saying = self._saying(segment, asked, vector, cosine[segment_id], usual)
+            by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
             worth = by_words.get(segment_id, 0.0)
             score = 1.0 - (1.0 - by_meaning) * (1.0 - worth)
-            if worth > 0:
-                time = self._first_said(segment, asked, time)
-            stretch = segment.segment
-            match = Match("speech", score, stretch.start, stretch.end, time, stretch.text, similarity, worth > 0)
-            match = replace(match, reasons=(("cosine", similarity), ("meaning", by_meaning), ("words", worth)))
+            time = self._first_said(segment, asked, saying.start) if worth > 0 else saying.start
+            start, end = min(saying.start, time), max(saying.end, time)
+            match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
+            match = replace(match, reasons=(("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth)))
             found.append(Candidate(segment.media_id, match))
         found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
         return found[: 5 * limit]
@@ -299,31 +339,42 @@ class Searcher:
             worth[segment.id] = (WORDS_WEIGHT * covered * among) ** 2
         return worth
 
-    def _best_utterance(self, stored: StoredSegment, vector: Vectors, cosine: float) -> tuple[float, float]:
-        """Return how near a passage is to the query, and when its nearest utterance begins.
+    def _saying(
+        self, stored: StoredSegment, asked: words.WordQuery, vector: Vectors, cosine: float, usual: float
+    ) -> Saying:
+        """Return what of a passage answers the query: the nearest utterance, and its neighbours as far as they do.
 
-        The mean of the passage's cosine and its best utterance's: the first knows the context, the second is not
-        watered down by what stands beside it.
+        An utterance alone is not watered down by what stands beside it; a part of the passage's cosine adds context.
+        Utterances that hold words of the query that the nearest one lacks belong to the answer too.
         """
+        start, end = stored.segment.start, stored.segment.end
         spoken = self._utterances(stored.media_id)
         if spoken is None:
-            return cosine, stored.segment.start
-        starts, vectors = spoken
-        first, last = np.searchsorted(starts, (stored.segment.start - 1e-3, stored.segment.end))
+            return Saying(start, end, cosine)
+        first, last = (int(i) for i in np.searchsorted(spoken.starts, (start - 1e-3, end)))
         if first == last:
-            return cosine, stored.segment.start
-        nearness = vectors[first:last] @ vector
-        best = int(np.argmax(nearness))
-        return (cosine + float(nearness[best])) / 2.0, max(stored.segment.start, float(starts[first + best]))
+            return Saying(start, end, cosine)
+        nearness = (1.0 - CONTEXT) * (spoken.vectors[first:last] @ vector) + CONTEXT * cosine
+        held = [set(asked.words).intersection(words.tokens(text)) for text in spoken.texts[first:last]]
+        shares = np.array([len(some) for some in held]) / max(1, len(asked.words))
+        peak = grow_peaks(nearness + shares, floor=usual, fraction=GROWTH, limit=1)[0]
+        lacking = set().union(*held) - set().union(*held[peak.first : peak.last + 1])
+        also = [i for i, some in enumerate(held) if some & lacking] + [peak.first, peak.last]
+        start, end = max(start, spoken.starts[first + min(also)]), min(end, spoken.ends[first + max(also)])
+        return Saying(float(start), float(max(start, end)), float(nearness.max()))
 
-    def _utterances(self, media_id: int) -> tuple[NDArray[np.float64], Vectors] | None:
-        """Return when each utterance of a media begins, (n,), and their vectors (n, dim)."""
+    def _utterances(self, media_id: int) -> Spoken | None:
+        """Return the utterances of a media that have vectors."""
         key = (self._store.generation("speech"), media_id)
         if key not in self._spoken:
             transcript, vectors = self._store.transcript(media_id), self._store.utterance_vectors(media_id)
-            held = None
+            held: Spoken | None = None
             if transcript is not None and vectors is not None:
-                held = (np.array([utterance.start for utterance in transcript.utterances]), vectors)
+                spans = [
+                    (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
+                ]
+                starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
+                held = Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
             _keep(self._spoken, key, held)
         return self._spoken[key]
 
@@ -438,8 +489,14 @@ def matches_glob(stored: StoredMedia, pattern: str) -> bool:
     return fnmatchcase(path.name.casefold(), wanted) or fnmatchcase(str(path).casefold(), wanted)
 
 
-def _moments_seen(timeline: Timeline, vector: Vectors, centre: float, spread: float, limit: int) -> list[Match]:
-    """Return the visual matches of one media: the score curve over all its frames, cut into intervals at its peaks."""
+def _moments_seen(
+    timeline: Timeline, vector: Vectors, centre: float, half: float, scale: float, limit: int
+) -> list[Match]:
+    """Return the visual matches of one media: the score curve over all its frames, cut into intervals at its peaks.
+
+    `centre` is the cosine that is usual for the query, `half` the one that scores one half, `scale` what is added to it
+    for 0.73.
+    """
     scores = (timeline.vectors @ vector)[timeline.rows]
     edges = timeline.edges()
     step = float(np.median(np.diff(edges)))
@@ -450,8 +507,8 @@ def _moments_seen(timeline: Timeline, vector: Vectors, centre: float, spread: fl
         time = float(timeline.times[peak.best])
         start, end = min(start, time), max(end, time)
         start, end = fit(start, end, timeline.start, timeline.end)
-        score = logistic((similarity - centre) / spread, VISUAL_CENTRE, VISUAL_SCALE)
-        reasons = (("cosine", similarity), ("background", centre), ("spread", spread))
+        score = logistic(similarity, half, scale)
+        reasons = (("cosine", similarity), ("background", centre), ("half", half))
         found.append(Match("visual", score, start, end, time, similarity=similarity, reasons=reasons))
     return found
 

@@ -1,6 +1,7 @@
 """Encoders whose answers are known exactly: colours and words map to axes of a space."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class ScriptedTranscriber:
         self.model = ModelId(name, "1")
         self.heard = 0
 
-    def transcribe(self, audio, *, language=None, progress=None):
+    def transcribe(self, audio: Any, *, language: Any = None, progress: Any = None) -> Transcript:
         self.heard += 1
         blocks = list(audio)
         if not blocks:

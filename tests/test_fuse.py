@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmvideo.datatypes import Match
-from mmvideo.fuse import Candidate, agree, fit, fuse, grow_peaks, logistic, snap
+from mmvideo.fuse import Candidate, agree, by_rank, fit, fuse, grow_peaks, logistic, normalised, snap
 
 
 def match(modality, start, end, score, time=None):
@@ -115,3 +115,35 @@ def test_weights_decide_between_modalities():
     rankings = {"visual": candidates("visual", (1, 0, 5, 0.9)), "speech": candidates("speech", (2, 0, 5, 0.6))}
     assert fuse(rankings, limit=1, weights={"visual": 0.5})[0].media_id == 2
     assert fuse(rankings, limit=1)[0].media_id == 1
+
+
+def ranked(modality, *rows):
+    """Candidates of media 1: (start, score), ten seconds each."""
+    return [Candidate(1, Match(modality, score, start, start + 10.0, start)) for start, score in rows]
+
+
+def test_reciprocal_ranks_know_only_the_order():
+    rankings = {"visual": ranked("visual", (0.0, 0.2), (20.0, 0.9)), "speech": ranked("speech", (0.0, 0.5))}
+    known = by_rank(rankings, k=60)
+    assert [(c.match.start, c.match.score) for c in known["visual"]] == [(20.0, 1.0), (0.0, 61 / 62)]
+    moments = fuse(known, limit=10, combine="sum")
+    # found by both: (61/62 + 1) / 2; found by one: 1/2
+    assert [(m.start, m.score) for m in moments] == [(0.0, pytest.approx(123 / 124)), (20.0, 0.5)]
+
+
+def test_a_convex_mix_of_stretched_scores():
+    rankings = {
+        "visual": ranked("visual", (0.0, 0.2), (20.0, 0.4), (40.0, 0.3)),
+        "speech": ranked("speech", (40.0, 0.8)),
+    }
+    stretched = normalised(rankings)
+    assert {c.match.start: c.match.score for c in stretched["visual"]} == pytest.approx(
+        {0.0: 0.0, 20.0: 1.0, 40.0: 0.5}
+    )
+    assert stretched["speech"][0].match.score == 1.0
+    assert normalised({"visual": []}) == {"visual": []}
+    moments = fuse(stretched, limit=10, weights={"visual": 1.0, "speech": 0.5}, combine="sum")
+    assert [(m.start, m.score) for m in moments][:2] == [
+        (20.0, pytest.approx(1 / 1.5)),
+        (40.0, pytest.approx((0.5 + 0.5) / 1.5)),
+    ]

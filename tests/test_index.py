@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -160,3 +162,8 @@ def test_an_emptied_modality_has_no_cache(library):
     assert held(store, folder) == (None, False)
     caches.refresh(store, folder)
     assert not list(folder.glob("*.usearch"))
+
+
+def test_onnxruntime_can_be_imported_after_an_index_was_made():
+    code = "from mmvideo.index import VectorIndex; VectorIndex(4); import onnxruntime"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
