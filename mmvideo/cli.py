@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .commands import register
 from .errors import MMVideoError
-from .options import add_query_options, place, query_arguments
+from .options import (
+    add_query_options,
+    count,
+    model_options,
+    place,
+    query_arguments,
+    recipe_options,
+    search_options,
+)
 
 if TYPE_CHECKING:
     from .library import Library
@@ -273,17 +281,17 @@ def parser() -> argparse.ArgumentParser:
     as_json.add_argument("--json", action="store_true", help="print JSON and nothing else")
     writer = argparse.ArgumentParser(add_help=False)
     writer.add_argument("--wait", action="store_true", help="wait while another mmvideo writes to the library")
-    chosen = _model_options()
+    chosen = model_options()
 
     command = _command(commands, "add", add, "index files and folders", [shared, as_json, writer, chosen])
     command.add_argument("paths", nargs="+", metavar="PATH", help="a recording, or a folder of them")
-    _recipe_options(command)
+    recipe_options(command)
     command = _command(commands, "search", search, "find moments", [shared, as_json])
-    _search_options(command)
+    search_options(command)
     add_query_options(command)
     command = _command(commands, "similar", similar, "find more like a moment", [shared, as_json])
     command.add_argument("place", type=place, metavar="MEDIA@TIME", help="such as film.mp4@90 or film.mp4@00:01:30")
-    command.add_argument("-k", "--limit", type=_count, default=10, metavar="N", help="how many hits (default: 10)")
+    command.add_argument("-k", "--limit", type=count, default=10, metavar="N", help="how many hits (default: 10)")
     command.add_argument("--explain", action="store_true", help="show how each score came about")
     command = _command(commands, "transcript", transcript, "print what is said in a media", [shared])
     command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
@@ -314,7 +322,7 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "relocate", relocate, "say that recordings were moved", [shared, writer])
     command.add_argument("old", metavar="OLD", help="the file or folder before")
     command.add_argument("new", metavar="NEW", help="the same file or folder now")
-    register(partial(_command, commands), _library, shared, _search_options)
+    register(partial(_command, commands), _library, shared, search_options)
     _command(commands, "models", models, "list the models that can be used here", [as_json])
     return top
 
@@ -330,86 +338,6 @@ def _command(
     command: argparse.ArgumentParser = commands.add_parser(name, help=line, description=about, parents=parents)
     command.set_defaults(run=run)
     return command
-
-
-def _model_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    group = options.add_argument_group(
-        "models", "a short name (see `mmvideo models`), a hub id or a folder; none leaves it out"
-    )
-    group.add_argument(
-        "--visual", metavar="MODEL", help="for what is seen (default: clip where it can be had, else conse)"
-    )
-    group.add_argument("--speech", metavar="MODEL", help="for what is said (default: the best Whisper that is here)")
-    group.add_argument("--passages", metavar="MODEL", help="for the meaning of what is said (default: minilm)")
-    group.add_argument("--screen", metavar="MODEL", help="for text on screen (default: rapidocr where it is installed)")
-    return options
-
-
-def _recipe_options(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("how (kept for the library)")
-    group.add_argument("--language", metavar="CODE", help="the language spoken, such as en (default: detected)")
-    group.add_argument(
-        "--interval",
-        metavar="SECONDS",
-        type=_positive,
-        dest="frame_interval",
-        help="between sampled frames (default: 1)",
-    )
-    group.add_argument("--max-segment", metavar="SECONDS", type=_positive, help="longest visual segment (default: 10)")
-    group.add_argument("--pooling", choices=["mean", "max", "topk"], help="of the frames of a segment (default: mean)")
-    group.add_argument(
-        "--sidecar",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="take speech from a .srt or .vtt of the same name (default: yes)",
-    )
-
-
-def _search_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("text", nargs="*", metavar="TEXT", help='words, and "phrases in quotes"')
-    command.add_argument("--image", metavar="FILE", help="a picture; with TEXT, one composed query")
-    command.add_argument(
-        "--in",
-        dest="modalities",
-        type=_modalities,
-        metavar="WHERE",
-        help="visual, speech, screen, or several with a comma (default: all)",
-    )
-    command.add_argument(
-        "-k", "--limit", type=_count, default=10, metavar="N", help="how many hits at most (default: 10)"
-    )
-    command.add_argument(
-        "--media", action="append", metavar="GLOB", help="only in media whose name, path or folder fits; again for more"
-    )
-    command.add_argument(
-        "--min-score", type=float, default=0.0, metavar="S", help="leave out hits that score less (0 to 1)"
-    )
-
-
-def _modalities(value: str) -> list[str]:
-    from .datatypes import SEARCHED
-
-    names = [name.strip() for name in value.split(",") if name.strip()]
-    if not names or (unknown := [name for name in names if name not in SEARCHED]):
-        raise argparse.ArgumentTypeError(
-            f"unknown modality {(unknown if names else [value])[0]!r}: choose from {', '.join(SEARCHED)}"
-        )
-    return names
-
-
-def _positive(value: str) -> float:
-    number = float(value)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be more than 0, not {value}")
-    return number
-
-
-def _count(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return number
 
 
 # What commands share

@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import caches
 from . import reports as journal
 from .datatypes import (
@@ -44,15 +42,16 @@ from .datatypes import (
 from .errors import LibraryError, MediaError, MMVideoError, QueryError
 from .lock import writing
 from .models import PARTS, LibraryModels, Part
+from .opening import DATABASE, open_store
+from .picture import as_picture
 from .sandbox import Direct, Sandbox
-from .store import Store, StoredMedia, migrate, outdated
+from .store import Store, StoredMedia
 from .written import ScreenText, TextReader
 
 if TYPE_CHECKING:
     from .search import Searcher
     from .verify import Verification
 
-DATABASE = "library.db"
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ class Library:
         `LibraryError` if the folder holds something else.
         """
         folder = Path(path).expanduser().absolute()
-        store = _open_store(folder, recipe or Recipe(), create=create)
+        store = open_store(folder, recipe or Recipe(), create=create)
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         try:
             library = cls(
@@ -334,14 +333,14 @@ class Library:
 
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else _picture(image),
+            image=None if image is None else as_picture(image),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
             text_weight=text_weight,
             min_score=min_score,
             without=without.strip() if without else None,
-            without_image=None if without_image is None else _picture(without_image),
+            without_image=None if without_image is None else as_picture(without_image),
             then=(then,) if isinstance(then, str) else tuple(then),
             within=within,
             distinct=distinct,
@@ -363,7 +362,7 @@ class Library:
         """
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else _picture(image),
+            image=None if image is None else as_picture(image),
             modalities=None if modalities is None else tuple(modalities),
         )
         return self._asked().curve(query, self.find(media).id)
@@ -451,25 +450,6 @@ def _named(recipe: Recipe, given: dict[Part, Any]) -> Recipe:
     return replace(recipe, **names)
 
 
-def _open_store(folder: Path, recipe: Recipe, *, create: bool) -> Store:
-    database = folder / DATABASE
-    if folder.exists() and not folder.is_dir():
-        raise LibraryError(f"{folder}: a file, not a library; a library is a folder")
-    if database.is_file() and outdated(database):
-        with writing(folder, wait=True):
-            migrate(database)
-    if database.exists() or not create:
-        return Store.open(database, readonly=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
-            raise LibraryError(f"{folder}: a folder with other things in it, not a library; name a new or empty folder")
-        Store.create(database, recipe)
-        return Store.open(database, readonly=True)
-    except OSError as error:
-        raise LibraryError(f"{folder}: the library cannot be made ({error.strerror})") from error
-
-
 def _stored(store: Store, media_id: int) -> StoredMedia:
     stored = store.media_by_id(media_id)
     if stored is None:
@@ -492,20 +472,3 @@ def _same_file(media: Media, path: Path) -> bool:
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
     return (stat.st_size, stat.st_mtime_ns) == (media.size, media.mtime_ns)
-
-
-def _picture(image: Any) -> Images:
-    """Return a path, PIL image or array as an RGB array (height, width, 3) uint8."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if isinstance(image, np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-            raise QueryError(f"a picture array must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
-        return image
-    try:
-        opened = image if isinstance(image, Image.Image) else Image.open(image)
-        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-    except FileNotFoundError:
-        raise QueryError(f"{image}: no such picture") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise QueryError(f"{image}: cannot be read as a picture ({error})") from error

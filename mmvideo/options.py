@@ -76,3 +76,87 @@ def _share(value: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, not {value}")
     return number
+
+
+def model_options() -> argparse.ArgumentParser:
+    """Return a parser of the options that name models."""
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group(
+        "models", "a short name (see `mmvideo models`), a hub id or a folder; none leaves it out"
+    )
+    group.add_argument(
+        "--visual", metavar="MODEL", help="for what is seen (default: clip where it can be had, else conse)"
+    )
+    group.add_argument("--speech", metavar="MODEL", help="for what is said (default: the best Whisper that is here)")
+    group.add_argument("--passages", metavar="MODEL", help="for the meaning of what is said (default: minilm)")
+    group.add_argument("--screen", metavar="MODEL", help="for text on screen (default: rapidocr where it is installed)")
+    return options
+
+
+def recipe_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that decide what is stored."""
+    group = command.add_argument_group("how (kept for the library)")
+    group.add_argument("--language", metavar="CODE", help="the language spoken, such as en (default: detected)")
+    group.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_positive,
+        dest="frame_interval",
+        help="between sampled frames (default: 1)",
+    )
+    group.add_argument("--max-segment", metavar="SECONDS", type=_positive, help="longest visual segment (default: 10)")
+    group.add_argument("--pooling", choices=["mean", "max", "topk"], help="of the frames of a segment (default: mean)")
+    group.add_argument(
+        "--sidecar",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="take speech from a .srt or .vtt of the same name (default: yes)",
+    )
+
+
+def search_options(command: argparse.ArgumentParser) -> None:
+    """Add what every search takes."""
+    command.add_argument("text", nargs="*", metavar="TEXT", help='words, and "phrases in quotes"')
+    command.add_argument("--image", metavar="FILE", help="a picture; with TEXT, one composed query")
+    command.add_argument(
+        "--in",
+        dest="modalities",
+        type=_modalities,
+        metavar="WHERE",
+        help="visual, speech, screen, or several with a comma (default: all)",
+    )
+    command.add_argument(
+        "-k", "--limit", type=count, default=10, metavar="N", help="how many hits at most (default: 10)"
+    )
+    command.add_argument(
+        "--media", action="append", metavar="GLOB", help="only in media whose name, path or folder fits; again for more"
+    )
+    command.add_argument(
+        "--min-score", type=float, default=0.0, metavar="S", help="leave out hits that score less (0 to 1)"
+    )
+
+
+def _modalities(value: str) -> list[str]:
+    from .datatypes import SEARCHED
+
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    if not names or (unknown := [name for name in names if name not in SEARCHED]):
+        raise argparse.ArgumentTypeError(
+            f"unknown modality {(unknown if names else [value])[0]!r}: choose from {', '.join(SEARCHED)}"
+        )
+    return names
+
+
+def _positive(value: str) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {value}")
+    return number
+
+
+def count(value: str) -> int:
+    """Return a number of hits, at least 1. Raises argparse's error for anything else."""
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return number

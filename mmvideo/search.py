@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
@@ -36,10 +36,13 @@ from .datatypes import (
 )
 from .errors import QueryError
 from .filters import chooses, clip, cut
-from .fuse import Candidate, Moment, fit, fuse, grow_peaks, logistic, snap
+from .fuse import Candidate, Moment, fit, fuse, logistic
 from .index import VectorIndex, cosines
-from .pool import softmax_mean, unit
+from .pool import unit
 from .refine import chains, distinct, turn_down
+from .said import Spoken, first_said
+from .said import saying as part_said
+from .seen import frame_shown, moments_seen
 from .shown import rank_shown
 from .spelling import spellings
 from .store import Store, StoredMedia, StoredSegment
@@ -68,32 +71,6 @@ KNOWN_COSINES = {"conse": (0.36, 0.03)}
 """Visual models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
 
 WORDS_WEIGHT = 0.9  # a passage with every word of the query is right this often
-
-
-CONTEXT = 0.3
-"""Part of the passage's cosine in that of one of its utterances."""
-
-GROWTH = 0.8
-"""An answer grows to neighbouring utterances down to this part of its height over what is usual for the query."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """The utterances of a media: when each starts and ends (n,), its text, its vector (n, dim)."""
-
-    starts: NDArray[np.float64]
-    ends: NDArray[np.float64]
-    texts: tuple[str, ...]
-    vectors: Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Saying:
-    """The part of a passage that answers a query, and how near it is to it (a cosine)."""
-
-    start: float
-    end: float
-    similarity: float
 
 
 class Models(Protocol):
@@ -185,7 +162,7 @@ class Searcher:
         with self._lock, self._store.snapshot():
             timeline = self._timeline(stored.id)
             if timeline is not None and len(timeline.times):
-                found = self._see(_frame(timeline, time), None, limit + 1, pictured=True)
+                found = self._see(frame_shown(timeline, time), None, limit + 1, pictured=True)
             else:
                 found = self._said_alike(stored.id, time)
             others = [c for c in found if c.media_id != stored.id or not c.match.start <= time < c.match.end]
@@ -218,7 +195,7 @@ class Searcher:
 
     def _look(self, moment: Moment) -> Vectors | None:
         timeline = self._timeline(moment.media_id)
-        return None if timeline is None or not len(timeline.times) else _frame(timeline, moment.matches[0].time)
+        return None if timeline is None or not len(timeline.times) else frame_shown(timeline, moment.matches[0].time)
 
     def _telling(self, texts: Sequence[str | None], on_screen: bool) -> set[str]:
         """Return the folded words that are to be marked in what was found."""
@@ -273,7 +250,7 @@ class Searcher:
             timeline = self._timeline(media_id)
             if timeline is not None and len((timeline := cut(timeline, where)).times):
                 found += [
-                    Candidate(media_id, match) for match in _moments_seen(timeline, vector, centre, half, scale, limit)
+                    Candidate(media_id, match) for match in moments_seen(timeline, vector, centre, half, scale, limit)
                 ]
         return found
 
@@ -311,11 +288,16 @@ class Searcher:
         usual = float(np.median(list(cosine.values()))) if cosine else 0.0
         found = []
         for segment_id, segment in segments.items():
-            saying = self._saying(segment, asked, vector, cosine[segment_id], usual)
+            saying = part_said(
+                segment.segment, self._utterances(segment.media_id), asked, vector, cosine[segment_id], usual
+            )
             by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
             worth = by_words.get(segment_id, 0.0)
             score = 1.0 - (1.0 - by_meaning) * (1.0 - worth)
-            time = self._first_said(segment, asked, saying.start) if worth > 0 else saying.start
+            time = saying.start
+            if worth > 0:
+                transcript = self._store.transcript(segment.media_id)
+                time = first_said(segment.segment, transcript, asked, time)
             start, end = min(saying.start, time), max(saying.end, time)
             match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
             match = replace(match, reasons=(("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth)))
@@ -339,30 +321,6 @@ class Searcher:
             worth[segment.id] = (WORDS_WEIGHT * covered * among) ** 2
         return worth
 
-    def _saying(
-        self, stored: StoredSegment, asked: words.WordQuery, vector: Vectors, cosine: float, usual: float
-    ) -> Saying:
-        """Return what of a passage answers the query: the nearest utterance, and its neighbours as far as they do.
-
-        An utterance alone is not watered down by what stands beside it; a part of the passage's cosine adds context.
-        Utterances that hold words of the query that the nearest one lacks belong to the answer too.
-        """
-        start, end = stored.segment.start, stored.segment.end
-        spoken = self._utterances(stored.media_id)
-        if spoken is None:
-            return Saying(start, end, cosine)
-        first, last = (int(i) for i in np.searchsorted(spoken.starts, (start - 1e-3, end)))
-        if first == last:
-            return Saying(start, end, cosine)
-        nearness = (1.0 - CONTEXT) * (spoken.vectors[first:last] @ vector) + CONTEXT * cosine
-        held = [set(asked.words).intersection(words.tokens(text)) for text in spoken.texts[first:last]]
-        shares = np.array([len(some) for some in held]) / max(1, len(asked.words))
-        peak = grow_peaks(nearness + shares, floor=usual, fraction=GROWTH, limit=1)[0]
-        lacking = set().union(*held) - set().union(*held[peak.first : peak.last + 1])
-        also = [i for i, some in enumerate(held) if some & lacking] + [peak.first, peak.last]
-        start, end = max(start, spoken.starts[first + min(also)]), min(end, spoken.ends[first + max(also)])
-        return Saying(float(start), float(max(start, end)), float(nearness.max()))
-
     def _utterances(self, media_id: int) -> Spoken | None:
         """Return the utterances of a media that have vectors."""
         key = (self._store.generation("speech"), media_id)
@@ -377,19 +335,6 @@ class Searcher:
                 held = Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
             _keep(self._spoken, key, held)
         return self._spoken[key]
-
-    def _first_said(self, stored: StoredSegment, asked: words.WordQuery, otherwise: float) -> float:
-        """Return when the first of the query's words is said in a passage, or `otherwise` where words have no times."""
-        transcript = self._store.transcript(stored.media_id)
-        segment = stored.segment
-        for utterance in transcript.utterances if transcript else ():
-            if utterance.end > segment.start and utterance.start < segment.end:
-                for word in utterance.words:
-                    if segment.start <= word.start < segment.end and not set(words.tokens(word.text)).isdisjoint(
-                        asked.words
-                    ):
-                        return word.start
-        return otherwise
 
     # Screen
 
@@ -487,34 +432,3 @@ def matches_glob(stored: StoredMedia, pattern: str) -> bool:
     """Tell whether a glob matches a media's name, or its whole path, without regard to case."""
     path, wanted = stored.media.path, pattern.casefold()
     return fnmatchcase(path.name.casefold(), wanted) or fnmatchcase(str(path).casefold(), wanted)
-
-
-def _moments_seen(
-    timeline: Timeline, vector: Vectors, centre: float, half: float, scale: float, limit: int
-) -> list[Match]:
-    """Return the visual matches of one media: the score curve over all its frames, cut into intervals at its peaks.
-
-    `centre` is the cosine that is usual for the query, `half` the one that scores one half, `scale` what is added to it
-    for 0.73.
-    """
-    scores = (timeline.vectors @ vector)[timeline.rows]
-    edges = timeline.edges()
-    step = float(np.median(np.diff(edges)))
-    found = []
-    for peak in grow_peaks(scores, floor=centre, limit=limit):
-        similarity = softmax_mean(scores[peak.first : peak.last + 1])
-        start, end = (snap(float(edges[i]), timeline.cuts, step) for i in (peak.first, peak.last + 1))
-        time = float(timeline.times[peak.best])
-        start, end = min(start, time), max(end, time)
-        start, end = fit(start, end, timeline.start, timeline.end)
-        score = logistic(similarity, half, scale)
-        reasons = (("cosine", similarity), ("background", centre), ("half", half))
-        found.append(Match("visual", score, start, end, time, similarity=similarity, reasons=reasons))
-    return found
-
-
-def _frame(timeline: Timeline, time: float) -> Vectors:
-    """Return the vector (dim,) of the frame on screen at `time`."""
-    position = int(np.searchsorted(timeline.times, time, side="right")) - 1
-    vector: Vectors = timeline.vectors[timeline.rows[max(0, position)]]
-    return vector

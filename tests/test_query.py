@@ -259,7 +259,7 @@ def test_reasons_say_how_a_score_came_about(library, modality):
     reasons = dict(match.reasons)
     assert reasons["cosine"] == pytest.approx(match.similarity or 0.0)
     if modality == "visual":
-        assert {"background", "spread"} <= set(reasons)
+        assert {"background", "half"} <= set(reasons)
     else:
         assert match.score == pytest.approx(1 - (1 - reasons["meaning"]) * (1 - reasons["words"]))
 
