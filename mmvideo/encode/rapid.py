@@ -64,7 +64,13 @@ class RapidOcr:
         with self._lock:
             if self._engine is None:
                 self._engine = self._load()
-            found = self._engine(np.ascontiguousarray(image[:, :, ::-1]), use_cls=False, return_word_box=True)
+            from rapidocr.ch_ppocr_det.utils import ResizeImgError as TooThinToDetect
+            from rapidocr.utils.process_img import ResizeImgError as TooThinToRead
+
+            try:
+                found = self._engine(np.ascontiguousarray(image[:, :, ::-1]), use_cls=False, return_word_box=True)
+            except (TooThinToDetect, TooThinToRead):  # a picture in which no line of text has room
+                return ()
         if getattr(found, "txts", None) is None:
             return ()
         height, width = image.shape[:2]

@@ -35,6 +35,7 @@ class MatchOut(BaseModel):
     start: float
     end: float
     similarity: float | None
+    marks: list[tuple[int, int]] = []
 
 
 class HitOut(BaseModel):
