@@ -357,7 +357,7 @@ def test_opening_brings_an_old_library_forward(own, monkeypatch):
         monkeypatch.setattr(sys.modules[module], "SCHEMA_VERSION", 3)
     with pytest.raises(LibraryError, match="older mmvideo"):
         Store.open(library.folder / "library.db")
-    monkeypatch.setattr("mmvideo.library.migrate", lambda path: migrate(path, STEPS))
+    monkeypatch.setattr("mmvideo.opening.migrate", lambda path: migrate(path, STEPS))
     with opened(library.folder) as again:
         assert again.search("red")
         assert again.verify().clean
