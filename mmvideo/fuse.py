@@ -26,6 +26,9 @@ AGREEMENT = 0.5
 Combine = Literal["chance", "sum"]
 """How the scores of matches that agree become one (see `fuse`)."""
 
+FLAT = 1e-5
+"""Similarities that differ by less are the same: the order of rows in a product alone changes the seventh digit."""
+
 SUPPORT = 0.1
 """A match below this score is not worth naming beside a better one."""
 
@@ -82,7 +85,8 @@ def grow_peaks(
             break
         if not free[best]:
             continue
-        level = floor + fraction * (float(scores[best]) - floor)
+        # Where nothing stands out, the last digits of a sum must not decide how far a stretch reaches.
+        level = floor + fraction * (float(scores[best]) - floor) - FLAT
         first = last = int(best)
         while first > 0 and free[first - 1] and scores[first - 1] >= level:
             first -= 1
