@@ -23,6 +23,12 @@ def chooses(media: Media, added: float, globs: Sequence[str], where: Filter) -> 
     )
 
 
+def names(media: Media, glob: str) -> bool:
+    """Tell whether a glob matches a media's name or its whole path: what names one media, never a folder of them."""
+    wanted = glob.casefold()
+    return any(fnmatchcase(text.casefold(), wanted) for text in (media.path.name, str(media.path)))
+
+
 def fits(media: Media, glob: str) -> bool:
     """Tell whether a glob matches a media's name, its whole path, or a folder that it lies in (by name or path).
 

@@ -393,12 +393,12 @@ class Library:
 
         Raises `LibraryError` if none or several fit.
         """
-        from .search import matches_glob
+        from .filters import names as is_named
 
         stored = self._store.find_media(Path(media).expanduser().absolute())
         if stored is not None:
             return stored
-        fitting = [other for other in self._store.media() if matches_glob(other, os.fspath(media))]
+        fitting = [other for other in self._store.media() if is_named(other.media, os.fspath(media))]
         if len(fitting) == 1:
             return fitting[0]
         if not fitting:
@@ -467,8 +467,6 @@ def _same_content(store: Store, known: StoredMedia | None, media: Media, made_fr
 
 
 def _same_file(media: Media, path: Path) -> bool:
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
-    return (stat.st_size, stat.st_mtime_ns) == (media.size, media.mtime_ns)
+    from .media import file_state
+
+    return file_state(path) == (media.size, media.mtime_ns)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, TypeVar
@@ -426,9 +425,3 @@ def _keep(cache: OrderedDict[tuple[int, int], T], key: tuple[int, int], value: T
     cache[key] = value
     while len(cache) > KEPT:
         cache.popitem(last=False)
-
-
-def matches_glob(stored: StoredMedia, pattern: str) -> bool:
-    """Tell whether a glob matches a media's name, or its whole path, without regard to case."""
-    path, wanted = stored.media.path, pattern.casefold()
-    return fnmatchcase(path.name.casefold(), wanted) or fnmatchcase(str(path).casefold(), wanted)
