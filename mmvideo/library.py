@@ -6,9 +6,7 @@ they run. Models are loaded when they are first needed, and stay loaded.
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +27,6 @@ from .datatypes import (
     MediaReport,
     Modality,
     ModelId,
-    Outcome,
     Progress,
     ProgressCallback,
     Query,
@@ -39,7 +36,7 @@ from .datatypes import (
     Transcriber,
     Transcript,
 )
-from .errors import LibraryError, MediaError, MMVideoError, QueryError
+from .errors import LibraryError, QueryError
 from .lock import writing
 from .models import PARTS, LibraryModels, Part
 from .opening import DATABASE, open_store
@@ -51,9 +48,6 @@ from .written import ScreenText, TextReader
 if TYPE_CHECKING:
     from .search import Searcher
     from .verify import Verification
-
-
-log = logging.getLogger(__name__)
 
 
 class Library:
@@ -156,6 +150,7 @@ class Library:
         `progress` is called with `Progress` values, from more than one thread. Raises `LibraryError` when another
         process is writing.
         """
+        from .adding import Adding
         from .media import find_media
 
         tell = progress or _no_progress
@@ -165,61 +160,19 @@ class Library:
         with self._writing() as store:
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
+            adding = Adding(store, self.folder, self._recipe, self._models, self._decoding)
             try:
                 for position, file in enumerate(files):
                     tell(Progress("files", file, position, len(files), "files"))
-                    reports.append(self._reported(store, file, tell))
+                    reports.append(adding.add(file, tell))
             finally:
                 caches.refresh(store, self.folder)
         return AddReport(tuple(reports), tuple(self._models.notes))
-
-    def _reported(self, store: Store, path: Path, tell: ProgressCallback) -> MediaReport:
-        stages = journal.Stages()
-
-        def watch(progress: Progress) -> None:
-            stages.tell(progress)
-            tell(progress)
-
-        report = self._add_file(store, path, watch)
-        if report.outcome != "unchanged":
-            log.info("%s: %s %s in %.1f s", path, report.outcome, report.message, report.seconds)
-            journal.keep(self.folder, report, stages.seconds, journal.versions(store.models))
-        return report
 
     def reports(self) -> list[dict[str, Any]]:
         """Return what became of each file of every `add` that was not unchanged, oldest first, as JSON values: time,
         path, outcome, message, notes, segments, seconds, stages (seconds until each ended), versions."""
         return list(journal.read(self.folder))
-
-    def _add_file(self, store: Store, path: Path, progress: ProgressCallback) -> MediaReport:
-        started = time.monotonic()
-        try:
-            outcome, stored = self._add_or_skip(store, path, progress)
-        except MediaError as error:
-            return MediaReport(path, "failed", str(error), seconds=time.monotonic() - started)
-        except MMVideoError:
-            raise
-        except Exception as error:  # one file that a decoder or model chokes on must not end the batch
-            log.exception("%s could not be added", path)
-            message = f"{path}: could not be added ({type(error).__name__}: {error}); please report this"
-            return MediaReport(path, "failed", message, seconds=time.monotonic() - started)
-        return MediaReport(path, outcome, "", stored.notes, store.counts(stored.id), time.monotonic() - started)
-
-    def _add_or_skip(self, store: Store, path: Path, progress: ProgressCallback) -> tuple[Outcome, StoredMedia]:
-        from .ingest import ingest, inputs
-
-        known = store.find_media(path)
-        made_from = inputs(path, self._recipe)
-        if known is not None and known.inputs == made_from and _same_file(known.media, path):
-            return "unchanged", known
-        media = self._decoding.probe(path)
-        if same := _same_content(store, known, media, made_from):
-            store.update_file(same.id, replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns))
-            return ("unchanged" if known is not None else "moved"), _stored(store, same.id)
-        content = ingest(media, self._recipe, self._models, progress, self._decoding)
-        if not _same_file(media, path):
-            raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
-        return ("updated" if known is not None else "added"), _stored(store, store.put(content))
 
     def reindex(
         self,
@@ -448,25 +401,3 @@ def _named(recipe: Recipe, given: dict[Part, Any]) -> Recipe:
     """Return the recipe with the given models' names in it."""
     names: dict[str, Any] = {p: m if isinstance(m, str) else m.model.name for p, m in given.items() if m is not None}
     return replace(recipe, **names)
-
-
-def _stored(store: Store, media_id: int) -> StoredMedia:
-    stored = store.media_by_id(media_id)
-    if stored is None:
-        raise LibraryError(f"{store.path.parent}: a media vanished from the library while it was added")
-    return stored
-
-
-def _same_content(store: Store, known: StoredMedia | None, media: Media, made_from: str) -> StoredMedia | None:
-    """Return the stored media that already is this file: touched only, or moved here from a path that is gone."""
-    for stored in store.media_by_fingerprint(media.fingerprint):
-        here = known is not None and stored.id == known.id
-        if stored.inputs == made_from and (here or (known is None and not stored.media.path.exists())):
-            return stored
-    return None
-
-
-def _same_file(media: Media, path: Path) -> bool:
-    from .media import file_state
-
-    return file_state(path) == (media.size, media.mtime_ns)

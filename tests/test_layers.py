@@ -33,6 +33,7 @@ ROWS = (
     },
     {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening"},
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate"},
+    {"adding"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
     {"commands"},

@@ -1,0 +1,95 @@
+"""Adding one file: is it new, unchanged, moved or changed; what became of it, and the report of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import reports as journal
+from .datatypes import Media, MediaReport, Outcome, Progress, ProgressCallback, Recipe
+from .errors import LibraryError, MediaError, MMVideoError
+from .ingest import ingest, inputs
+from .media import file_state
+from .models import LibraryModels
+from .sandbox import Direct, Sandbox
+from .store import Store, StoredMedia
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """What adding files to a library takes, while its writer's lock is held."""
+
+    store: Store
+    folder: Path
+    recipe: Recipe
+    models: LibraryModels
+    decoding: Sandbox | Direct
+
+    def add(self, path: Path, tell: ProgressCallback) -> MediaReport:
+        """Add a file and return what became of it; what was not unchanged is kept in the library's reports.
+
+        A file that cannot be read is reported as failed. Raises other `MMVideoError`s, which end the whole batch.
+        """
+        stages = journal.Stages()
+
+        def watch(progress: Progress) -> None:
+            stages.tell(progress)
+            tell(progress)
+
+        report = self._add(path, watch)
+        if report.outcome != "unchanged":
+            log.info("%s: %s %s in %.1f s", path, report.outcome, report.message, report.seconds)
+            journal.keep(self.folder, report, stages.seconds, journal.versions(self.store.models))
+        return report
+
+    def _add(self, path: Path, progress: ProgressCallback) -> MediaReport:
+        started = time.monotonic()
+        try:
+            outcome, stored = self._add_or_skip(path, progress)
+        except MediaError as error:
+            return MediaReport(path, "failed", str(error), seconds=time.monotonic() - started)
+        except MMVideoError:
+            raise
+        except Exception as error:  # one file that a decoder or model chokes on must not end the batch
+            log.exception("%s could not be added", path)
+            message = f"{path}: could not be added ({type(error).__name__}: {error}); please report this"
+            return MediaReport(path, "failed", message, seconds=time.monotonic() - started)
+        return MediaReport(path, outcome, "", stored.notes, self.store.counts(stored.id), time.monotonic() - started)
+
+    def _add_or_skip(self, path: Path, progress: ProgressCallback) -> tuple[Outcome, StoredMedia]:
+        known = self.store.find_media(path)
+        made_from = inputs(path, self.recipe)
+        if known is not None and known.inputs == made_from and _same_file(known.media, path):
+            return "unchanged", known
+        media = self.decoding.probe(path)
+        if same := _same_content(self.store, known, media, made_from):
+            self.store.update_file(same.id, replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns))
+            return ("unchanged" if known is not None else "moved"), _stored(self.store, same.id)
+        content = ingest(media, self.recipe, self.models, progress, self.decoding)
+        if not _same_file(media, path):
+            raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
+        return ("updated" if known is not None else "added"), _stored(self.store, self.store.put(content))
+
+
+def _stored(store: Store, media_id: int) -> StoredMedia:
+    stored = store.media_by_id(media_id)
+    if stored is None:
+        raise LibraryError(f"{store.path.parent}: a media vanished from the library while it was added")
+    return stored
+
+
+def _same_content(store: Store, known: StoredMedia | None, media: Media, made_from: str) -> StoredMedia | None:
+    """Return the stored media that already is this file: touched only, or moved here from a path that is gone."""
+    for stored in store.media_by_fingerprint(media.fingerprint):
+        here = known is not None and stored.id == known.id
+        if stored.inputs == made_from and (here or (known is None and not stored.media.path.exists())):
+            return stored
+    return None
+
+
+def _same_file(media: Media, path: Path) -> bool:
+    return file_state(path) == (media.size, media.mtime_ns)
