@@ -11,6 +11,7 @@ import numpy as np
 
 from .datatypes import AddReport, Hit, Images, Match, Media, ModelId
 from .errors import MediaError
+from .sandbox import Decoding, shared
 from .store import StoredMedia
 from .times import clock
 
@@ -171,11 +172,19 @@ def stored_to_text(stored: StoredMedia, counts: dict[str, int], models: dict[str
 # Pictures
 
 
-def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3, width: int = 320) -> Images:
+def storyboard(
+    hits: Sequence[Hit],
+    media: Sequence[Media],
+    *,
+    columns: int = 3,
+    width: int = 320,
+    decoding: Decoding | None = None,
+) -> Images:
     """Return one picture (height, width, 3) uint8 with a frame per hit, its rank, file and time below it.
 
     `media` are those of the hits, in the same order. A hit in a recording without picture shows its words instead.
-    Raises `ValueError` without hits.
+    `decoding` opens the files; without it, a process of its own that is kept for the next ones does. Raises
+    `ValueError` without hits.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -192,7 +201,7 @@ def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3,
         x = gap + position % columns * (width + gap)
         y = gap + position // columns * (picture + caption + gap)
         draw.rectangle((x, y, x + width - 1, y + picture - 1), fill=(39, 39, 42))
-        shown = _thumbnail(one, hit.time, width, picture)
+        shown = _thumbnail(one, hit.time, (width, picture), decoding or shared())
         if shown is not None:
             sheet.paste(shown, (x + (width - shown.width) // 2, y + (picture - shown.height) // 2))
         else:
@@ -202,18 +211,16 @@ def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3,
     return np.asarray(sheet)
 
 
-def _thumbnail(media: Media, time: float, width: int, height: int) -> Any | None:
+def _thumbnail(media: Media, time: float, size: tuple[int, int], decoding: Decoding) -> Any | None:
     from PIL import Image
-
-    from .decode import frame_at
 
     if media.video is None:
         return None
     try:
-        image = Image.fromarray(frame_at(media, time).images[0])
+        image = Image.fromarray(decoding.frame_at(media, time, short_side=max(size)).images[0])
     except MediaError:
         return None
-    image.thumbnail((width, height))
+    image.thumbnail(size)
     return image
 
 
