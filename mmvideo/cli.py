@@ -11,7 +11,6 @@ import argparse
 import glob
 import json
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -59,9 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except MMVideoError as error:
         print(f"mmvideo: {printable(str(error))}", file=sys.stderr)
-        return 1
-    except sqlite3.DatabaseError as error:
-        print(f"mmvideo: the library's database is damaged ({error}); restore a copy, or add again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

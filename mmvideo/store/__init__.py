@@ -28,6 +28,7 @@ from ..datatypes import Media, Modality, ModelId, Recipe, Timeline, Transcript, 
 from ..errors import LibraryError
 from ..written import ScreenText
 from . import check as check_rows
+from .damage import broken, guarded, told, unreadable
 from .migrate import migrate, outdated
 from .rows import (
     MEDIA_COLUMNS,
@@ -48,9 +49,10 @@ from .rows import (
 )
 from .schema import ADDITIONS, APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
 
-__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated"]
+__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated", "unreadable"]
 
 
+@guarded(writes=("put", "update_file", "set_recipe", "set_model"), apart=("create", "open", "close", "snapshot"))
 class Store:
     """An open library database. Use `create` or `open`; close it, or use it in a `with`."""
 
@@ -88,9 +90,10 @@ class Store:
             raise LibraryError(f"{path.parent}: no mmvideo library here; `mmvideo add` makes one")
         connection = connect(path, readonly=readonly)
         try:
-            check(connection, path)
-            if not readonly:
-                connection.executescript(ADDITIONS)
+            with told(path.parent, rows=False):
+                check(connection, path)
+                if not readonly:
+                    connection.executescript(ADDITIONS)
         except BaseException:
             connection.close()
             raise
@@ -114,6 +117,8 @@ class Store:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
+            if type(error) is sqlite3.DatabaseError:
+                raise broken(self.path.parent, error) from error
             raise LibraryError(f"{self.path.parent}: the library could not be written ({error})") from error
         except BaseException:
             self._rollback()
