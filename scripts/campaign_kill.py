@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
@@ -31,6 +32,7 @@ SHIM = r"""
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +42,8 @@ SHIM = r"""
 #include <unistd.h>
 static char watch[4096], keep[4096];
 static long armed = 0, count = 0;
+static int mode = 0; /* at the armed operation: 0 kill, 1 no space from then on, 2 an error of the disk, once */
+void mmv_mode(int wanted) { mode = wanted; }
 void mmv_arm(const char *folder, const char *durable, long at) {
     strncpy(watch, folder, 4095); strncpy(keep, durable, 4095); armed = at; count = 0;
 }
@@ -49,7 +53,11 @@ static int mine_fd(int fd, char *path) {
     char link[64]; snprintf(link, 64, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, 4095); if (n < 0) return 0; path[n] = 0; return mine(path);
 }
-static void step(void) { if (++count == armed) { raise(SIGKILL); } }
+static int step(void) {
+    if (++count < armed || !armed || (count > armed && mode != 1)) return 0;
+    if (!mode) raise(SIGKILL);
+    errno = mode == 1 ? ENOSPC : EIO; return 1;
+}
 static void copy(int fd) {
     char path[4096], to[8300], draft[8300], buffer[65536]; struct stat st;
     if (!mine_fd(fd, path) || fstat(fd, &st)) return;
@@ -66,7 +74,7 @@ static void copy(int fd) {
     close(in); close(out); rename(draft, to);
 }
 #define REAL(type, name, ...) ((type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
-#define TOUCH(fd) do { char p[4096]; if (watch[0] && mine_fd(fd, p)) step(); } while (0)
+#define TOUCH(fd) do { char p[4096]; if (watch[0] && mine_fd(fd, p) && step()) return -1; } while (0)
 int fsync(int fd) { TOUCH(fd); int r = REAL(int, "fsync", int)(fd); if (!r && watch[0]) copy(fd); return r; }
 int fdatasync(int fd) { TOUCH(fd); int r = REAL(int, "fdatasync", int)(fd); if (!r && watch[0]) copy(fd); return r; }
 ssize_t write(int fd, const void *b, size_t n) {
@@ -78,9 +86,11 @@ ssize_t pwrite(int fd, const void *b, size_t n, off_t o) {
     TOUCH(fd); return REAL(ssize_t, "pwrite", int, const void *, size_t, off_t)(fd, b, n, o); }
 int ftruncate64(int fd, off64_t n) { TOUCH(fd); return REAL(int, "ftruncate64", int, off64_t)(fd, n); }
 int rename(const char *a, const char *b) {
-    if (mine(b)) step(); return REAL(int, "rename", const char *, const char *)(a, b);
+    if (mine(b) && step() && mode == 2) return -1; return REAL(int, "rename", const char *, const char *)(a, b);
 }
-int unlink(const char *a) { if (mine(a)) step(); return REAL(int, "unlink", const char *)(a); }
+int unlink(const char *a) {
+    if (mine(a) && step() && mode == 2) return -1; return REAL(int, "unlink", const char *)(a);
+}
 """
 
 QUERIES = ("red", "green", "cyan ferry", "bread flour water", '"flour and water"', "violins", "black", "harbour")
@@ -246,7 +256,9 @@ def child(work: Callable[[Callable[[str], None]], None]) -> tuple[int, int]:
         work(lambda text: print(text, file=os.fdopen(os.dup(into), "w"), flush=True))
         os._exit(0)
     except BaseException as error:
-        os.write(into, f"failed: {type(error).__name__}: {error}"[:3000].encode())
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"failed: {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+        os.write(into, text[:3000].encode())
         os._exit(1)
 
 
