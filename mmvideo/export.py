@@ -95,10 +95,11 @@ def hits_to_text(hits: Sequence[Hit], *, explain: bool = False, marks: tuple[str
 
     The words of the query stand between the two `marks`, which are single characters that no text is left to hold.
     """
-    width = max(len(hit.path.name) for hit in hits)
+    names = [_one_line(hit.path.name) for hit in hits]
+    width = max(map(len, names))
     lines = []
-    for rank, hit in enumerate(hits, 1):
-        lines.append(f"{rank:2}. {hit.path.name:{width}}  {clock(hit.start)} – {clock(hit.end)}  score {hit.score:.2f}")
+    for rank, (hit, name) in enumerate(zip(hits, names, strict=True), 1):
+        lines.append(f"{rank:2}. {name:{width}}  {clock(hit.start)} – {clock(hit.end)}  score {hit.score:.2f}")
         for match in hit.matches:
             lines.append(f"      {_why(match, marks)}")
             if explain:
@@ -107,6 +108,11 @@ def hits_to_text(hits: Sequence[Hit], *, explain: bool = False, marks: tuple[str
         if explain and len(hit.matches) > 1:
             lines.append(f"      together {' and '.join(f'{m.score:.3f}' for m in hit.matches)} → {hit.score:.3f}")
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    """Return text whose line breaks are escaped: a file's name must not look like a line of ours."""
+    return "".join(c if c not in "\n\r\v\f\x85\u2028\u2029" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _why(match: Match, marks: tuple[str, str]) -> str:
@@ -139,10 +145,10 @@ def report_to_text(report: AddReport) -> str:
     lines = []
     for one in report.media:
         if one.outcome == "failed":
-            lines.append(f"failed   {one.message}")
+            lines.append(f"failed   {_one_line(one.message)}")
         elif one.outcome != "unchanged":
             made = ", ".join(f"{count} {modality}" for modality, count in one.segments.items()) or "nothing to index"
-            lines.append(f"{one.outcome:8} {one.path.name}  {made}  in {one.seconds:.1f} s")
+            lines.append(f"{one.outcome:8} {_one_line(one.path.name)}  {made}  in {one.seconds:.1f} s")
             lines += [f"         note: {note}" for note in one.notes]
     lines += [f"note: {note}" for note in report.notes]
     outcomes = ("added", "updated", "moved", "unchanged", "failed")
@@ -154,7 +160,7 @@ def stored_to_text(stored: StoredMedia, counts: dict[str, int], models: dict[str
     """Return what is known of a media, a line each."""
     media = stored.media
     begins = f", from {clock(media.start)}" if media.start else ""
-    lines = [str(media.path), f"  length    {clock(media.duration)}{begins}"]
+    lines = [_one_line(str(media.path)), f"  length    {clock(media.duration)}{begins}"]
     if media.video:
         video = media.video
         turned = f", rotated by {video.rotation}°" if video.rotation else ""

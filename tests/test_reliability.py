@@ -654,6 +654,16 @@ def test_names_on_the_command_line(own):
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("\n") == 1
     assert command("transcript", "-l", library.folder, "--", "-v*").returncode == 0
+    (films / "empty\n.mp4").touch()
+    (films / "circle.mp4").symlink_to("circle.mp4")
+    run = command("add", "-l", library.folder, films / "empty\n.mp4", films / "circle.mp4")
+    assert run.stdout.count("\n") == 3, run.stdout  # a line for each, and the sum
+    assert "empty\\n.mp4: the file is empty" in run.stdout
+    assert "a link that leads nowhere" in run.stdout
+    (films / "-x.mp4").touch()
+    run = command("add", "-l", library.folder, "-x.mp4", cwd=films)
+    assert run.returncode == 2
+    assert "write ./-x.mp4" in run.stderr
 
 
 @LINUX
