@@ -3,7 +3,8 @@
 Half of the kills strike at a random time, half at a random operation on the library's files (write, sync, rename,
 unlink), which a small library for LD_PRELOAD counts. The same library keeps a copy of every file and folder at each
 fsync; a power cut is the state in which every file has only what was synced, and, in every second one, only the names
-that were synced. Stub encoders, or with `--real` the packaged weights; every fourth `add` decodes in a process of its own. Linux, with a C compiler.
+that were synced. Stub encoders, or with `--real` the packaged weights; every fourth `add` decodes in a process of its
+own. Linux, with a C compiler.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -129,11 +131,11 @@ def make_media(folder: Path, other: Path) -> None:
     (folder / "empty.mkv").touch()
     if REAL:  # each file takes seconds to encode: fewer of them, and one with speech
         from tests.films import ffmpeg
-        from tests.speech import SPOKEN
 
+        spoken = import_module("tests.speech").SPOKEN
         for name in ("film3.avi", "film4.mp4", "film4.srt"):
             (folder / name).unlink()
-        ffmpeg("-i", SPOKEN / "en" / "hello_world.wav", folder / "talk.mp3")
+        ffmpeg("-i", spoken / "en" / "hello_world.wav", folder / "talk.mp3")
 
 
 def put(source: Path, target: Path) -> None:
@@ -149,8 +151,8 @@ def opened(library: Path, isolated: bool) -> Any:
     from tests.stubs import ColourEncoder, ScriptedTranscriber, WordEncoder
 
     if REAL:
-        names = {"visual": "conse", "speech": "whisper-tiny.en", "passages": "minilm", "screen": "none"}
-        return Library.open(library, isolated=isolated, offline=True, **names)  # type: ignore[arg-type]
+        names: dict[str, Any] = {"visual": "conse", "speech": "whisper-tiny.en", "passages": "minilm", "screen": "none"}
+        return Library.open(library, isolated=isolated, offline=True, **names)
     encoders = {"visual": ColourEncoder(), "speech": ScriptedTranscriber(), "passages": WordEncoder()}
     return Library.open(library, isolated=isolated, screen="none", **encoders)  # type: ignore[arg-type]
 
