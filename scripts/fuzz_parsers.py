@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of our own parsers: `python scripts/fuzz_parsers.py --target=subtitles -max_total_time=60`.
 
 Targets: `subtitles` and `query` (their text), `times` (times, dates, places and intervals on the command line), `truth`
-(questions of an evaluation), `wire` (what a decoding process says to us), `media` (a library's own rows).
+(questions of an evaluation), `wire` (what a decoding process says to us).
 Without one, the input's first byte chooses. Needs `pip install 'mmvideo[fuzz]'`; takes libFuzzer's options, such as a
 folder of inputs to start from. Found is whatever is raised besides the errors that each promises, and what breaks a
 promise: times in order, words without quotes, one second for an input.
@@ -29,18 +29,15 @@ with atheris.instrument_imports(include=["mmvideo"]):
     from mmvideo.evaluate import read_truth
     from mmvideo.options import place
     from mmvideo.sandbox.wire import WireError, media_from_json, receive
-    from mmvideo.store.rows import to_screen, to_transcript
-    from mmvideo.subtitles import parse, to_srt, to_vtt
+    from mmvideo.subtitles import _decode, parse, to_srt, to_vtt
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="mmvideo-fuzz-"))
 
 
 def subtitles(data: bytes) -> None:
     """Any file is subtitles, with times in order, or refused."""
-    path = _FOLDER / "a.srt"
-    path.write_bytes(data)
     try:
-        transcript = parse(path)
+        transcript = parse("\n" + _decode(data))
     except MediaError:
         return
     for said in transcript.utterances:
@@ -108,21 +105,12 @@ def wire(data: bytes) -> None:
             media_from_json(known)
 
 
-def rows(data: bytes) -> None:
-    """A transcript and text on screen read back from JSON, or raise what the store says as damage."""
-    text = data.decode("utf-8", "replace")
-    for read in (lambda: to_transcript(("en", "a", text)), lambda: to_screen(text)):
-        with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
-            read()
-
-
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "subtitles": subtitles,
     "query": query,
     "times": clocks,
     "truth": truth,
     "wire": wire,
-    "rows": rows,
 }
 
 

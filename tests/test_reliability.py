@@ -66,6 +66,15 @@ def test_killed_anywhere_nothing_is_lost():
 
 
 @LINUX
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_a_refused_write_anywhere_does_no_damage():
+    run = [sys.executable, ROOT / "scripts/campaign_full.py", "5", "--first", "18"]  # 20: while the library is made
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "'refused'" in done.stdout
+
+
+@LINUX
 def test_hostile_files_are_refused_or_partly_read():
     run = [sys.executable, ROOT / "scripts/campaign_hostile.py", "66"]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
