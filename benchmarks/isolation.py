@@ -3,6 +3,7 @@
 The same films (60 s, 720p, H.264 and AAC, made by ffmpeg) are added with stub encoders, which cost next to nothing, so
 that decoding is nearly all there is: the worst case. Isolated and direct runs take turns, each in a fresh process. CPU
 seconds are those of the process, its workers and their ffmpeg (/proc, Linux); printed is the median film of each.
+Besides, the time of a thumbnail either way.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import resource
 import shutil
 import statistics
@@ -64,6 +66,27 @@ def run(films: list[Path], isolated: bool) -> None:
     print(json.dumps(figures))
 
 
+def pictures(film: Path, count: int = 40) -> dict[str, float]:
+    """Return the median milliseconds of a thumbnail, 320 pixels wide, at random times; the first one's besides."""
+    from mmvideo.cutting import frame_jpeg
+    from mmvideo.media import probe
+    from mmvideo.sandbox import Direct, Sandbox
+
+    media, rng = probe(film), random.Random(1)
+    ways: dict[str, Direct | Sandbox] = {"direct": Direct(), "isolated": Sandbox()}
+    taken: dict[str, list[float]] = {how: [] for how in ways}
+    for _ in range(count):
+        at = rng.uniform(0, media.duration)
+        for how, decoding in ways.items():
+            started = time.perf_counter()
+            frame_jpeg(media, at, width=320, decoding=decoding)
+            taken[how].append(1000 * (time.perf_counter() - started))
+    for decoding in ways.values():
+        decoding.close()
+    found = {f"first {how}": times[0] for how, times in taken.items()}
+    return found | {how: statistics.median(times[1:]) for how, times in taken.items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, default=6)
@@ -86,6 +109,8 @@ def main() -> int:
             for how, figures in found.items():
                 me = [sys.executable, __file__, "--run", how, *map(str, films)]
                 figures.append(json.loads(subprocess.run(me, check=True, capture_output=True, text=True).stdout))
+        shown = ", ".join(f"{how} {value:.0f}" for how, value in pictures(films[0]).items())
+        print(f"milliseconds of a thumbnail: {shown}")
     for what, column in (("CPU seconds", 0), ("seconds", 1)):
         first = {how: statistics.median(run[0][column] for run in runs) for how, runs in found.items()}
         later = {

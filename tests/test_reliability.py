@@ -116,6 +116,13 @@ def test_a_sandbox_says_what_direct_decoding_says(sandbox, films):
     assert len(sandbox._idle) == 1  # one process served all that
 
 
+def test_a_task_may_name_very_many_times(sandbox, films):
+    media = probe(films / "first.mp4")
+    times = np.linspace(0, media.duration - 0.1, 100_000).tolist()
+    with sandbox.sample_frames(media, interval=1.0, short_side=16, at=times) as frames:
+        assert sum(map(len, frames)) == 110
+
+
 @LINUX
 @pytest.mark.parametrize(
     ("fault", "said"),

@@ -25,6 +25,7 @@ from .wire import Pipe, WireError, media_from_json, media_to_json, receive, send
 
 _LONGEST = 500  # characters of a message or note
 _MOST_NOTES = 20
+_LARGEST = 100_000_000  # bytes of a task: it may name the time of every frame
 
 
 def main(memory: int) -> None:
@@ -57,7 +58,7 @@ def _bound(memory: int) -> None:
 def _read_tasks(asked: Pipe, tasks: SimpleQueue[dict[str, Any]]) -> None:
     try:
         while True:
-            tasks.put(receive(asked, 0)[0])
+            tasks.put(receive(asked, 0, largest=_LARGEST)[0])
     except (WireError, OSError):
         if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():  # a session of our own, with our ffmpeg in it
             os.killpg(0, signal.SIGKILL)
