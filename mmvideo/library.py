@@ -69,7 +69,7 @@ class Library:
         self._models = LibraryModels(store, recipe, offline=offline)
         self._recipe = recipe
         self._searcher: Searcher | None = None
-        self._decoding = Sandbox() if isolated else Direct()
+        self.decoding: Sandbox | Direct = Sandbox() if isolated else Direct()
 
     @classmethod
     def open(
@@ -111,7 +111,7 @@ class Library:
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
-        self._decoding.close()
+        self.decoding.close()
         self._searcher = None  # it maps the indexes' files
         self._store.close()
 
@@ -160,7 +160,7 @@ class Library:
         with self._writing() as store:
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
-            adding = Adding(store, self.folder, self._recipe, self._models, self._decoding)
+            adding = Adding(store, self.folder, self._recipe, self._models, self.decoding)
             try:
                 for position, file in enumerate(files):
                     tell(Progress("files", file, position, len(files), "files"))
@@ -286,14 +286,14 @@ class Library:
 
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
             text_weight=text_weight,
             min_score=min_score,
             without=without.strip() if without else None,
-            without_image=None if without_image is None else as_picture(without_image),
+            without_image=None if without_image is None else self._pictured(without_image),
             then=(then,) if isinstance(then, str) else tuple(then),
             within=within,
             distinct=distinct,
@@ -315,7 +315,7 @@ class Library:
         """
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
         )
         return self._asked().curve(query, self.find(media).id)
@@ -329,6 +329,10 @@ class Library:
         if limit < 1:
             raise QueryError(f"the number of hits must be at least 1, not {limit}")
         return self._asked().similar(self.find(media), time, limit)
+
+    def _pictured(self, image: Any) -> Images:
+        """Return what a query shows; files are opened where media are."""
+        return self.decoding.picture(Path(image)) if isinstance(image, (str, os.PathLike)) else as_picture(image)
 
     def _asked(self) -> Searcher:
         from .search import Searcher
