@@ -44,12 +44,12 @@ def sample_times(media: Media, count: int, *, interval: float | None, times: Pat
     says, or spread evenly over the media where neither is given. Raises `LibraryError` if they do not fit it."""
     if times is not None:
         try:
-            known: NDArray[np.float64] = np.load(times, allow_pickle=False).astype(np.float64).reshape(-1)
+            known = np.asarray(np.load(times, allow_pickle=False), np.float64).reshape(-1)
         except (OSError, ValueError) as error:
             raise LibraryError(f"{times}: not an .npy of seconds ({error})") from error
     else:
         step = interval if interval is not None else media.duration / count
-        known = media.start + step * np.arange(count)
+        known = media.start + step * np.arange(count, dtype=np.float64)
     if len(known) != count:
         raise LibraryError(f"{times}: {len(known)} times for {count} vectors")
     if (np.diff(known) <= 0).any() or known[0] < media.start - 1e-3 or known[-1] > media.end + 1.0:

@@ -340,7 +340,7 @@ class Library:
             distinct=distinct,
             where=where,
         )
-        return Hits(self._asked().search(query))
+        return Hits(self._asked().search(query), self._models.take_notes())
 
     def curve(
         self,

@@ -31,7 +31,7 @@ ROWS = (
         "picture",
         "metrics",
     },
-    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "vectors"},
+    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "vectors", "moving"},
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate"},
     {"adding", "imported"},
     {"library", "progress", "editlist", "figures"},
