@@ -402,6 +402,8 @@ def _print_hits(hits: list[Any], options: argparse.Namespace) -> int:
         for mark, code in zip(MARKS, ("\x1b[1m", "\x1b[22m") if bold else ("", ""), strict=True):
             text = text.replace(mark, code)
         print(text)
+    for note in getattr(hits, "notes", ()):
+        print(printable(f"note: {note}"), file=sys.stderr)
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import caches
 from . import reports as journal
@@ -210,6 +210,47 @@ class Library:
             caches.refresh(store, self.folder)
         return stored.media.path
 
+    def import_vectors(
+        self,
+        vectors: str | os.PathLike[str],
+        media: str | os.PathLike[str],
+        *,
+        interval: float | None = None,
+        times: str | os.PathLike[str] | None = None,
+    ) -> StoredMedia:
+        """Take frame vectors (n, dim) computed elsewhere, an .npy file, as what is seen in a media file.
+
+        Row i was seen at `times[i]` seconds (an .npy file), or every `interval` seconds; given neither, the rows are
+        spread evenly. They must be of the library's visual model. Raises `LibraryError` where something does not fit.
+        """
+        from .imported import import_frames, read_vectors, sample_times
+
+        matrix, found = read_vectors(Path(vectors)), self._decoding.probe(Path(media).expanduser().absolute())
+        known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
+        with self._writing() as store:
+            model = self._models.visual()
+            if model is None:
+                raise LibraryError(f"{self.folder}: leaves out what is seen; there is no model to compare vectors with")
+            stored = import_frames(store, self._recipe, found, model.model, matrix, known)
+            caches.refresh(store, self.folder)
+        return stored
+
+    def export_vectors(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        form: Literal["parquet", "npy"] = "parquet",
+        modalities: Iterable[Modality] | None = None,
+        rows: Literal["segments", "frames"] = "segments",
+    ) -> list[Path]:
+        """Write the vectors with their times into a folder, a file per modality (see `mmvideo.vectors.write`), and
+        return what was written."""
+        from .vectors import write
+
+        chosen = None if modalities is None else list(modalities)
+        with self._store.snapshot():
+            return write(self._store, Path(folder), form=form, modalities=chosen, rows=rows)
+
     # Keeping it whole
 
     def verify(self, *, repair: bool = False, drop: bool = False) -> Verification:
@@ -299,7 +340,7 @@ class Library:
             distinct=distinct,
             where=where,
         )
-        return Hits(self._asked().search(query))
+        return Hits(self._asked().search(query), self._models.take_notes())
 
     def curve(
         self,

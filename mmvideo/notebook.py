@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from .datatypes import Hit
@@ -15,7 +16,11 @@ SHOWN = 24
 
 
 class Hits(list[Hit]):
-    """Hits, best first: a plain list with a `_repr_html_`."""
+    """Hits, best first: a plain list with a `_repr_html_`; `notes` tell what a careful user wants to know of them."""
+
+    def __init__(self, hits: Iterable[Hit] = (), notes: Sequence[str] = ()) -> None:
+        super().__init__(hits)
+        self.notes = tuple(notes)
 
     def _repr_html_(self) -> str:
         """Return a table, a row per hit: thumbnail, file and time, score, and the words said."""
