@@ -273,7 +273,7 @@ def parser() -> argparse.ArgumentParser:
         "-l",
         "--library",
         metavar="DIR",
-        help="the library's folder (default: $MMVIDEO_LIBRARY, else the user's data folder)",
+        help="the library's folder, or postgresql://… (default: $MMVIDEO_LIBRARY, else the user's data folder)",
     )
     shared.add_argument("--offline", action="store_true", help="never fetch a model")
     shared.add_argument("-v", "--verbose", action="store_true", help="tell on standard error what happens")

@@ -9,7 +9,7 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "times", "written"},
+    {"datatypes", "errors", "times", "words", "written"},
     {
         "media",
         "decode",
@@ -21,7 +21,6 @@ ROWS = (
         "spelling",
         "passages",
         "subtitles",
-        "words",
         "encode",
         "pool",
         "store",
@@ -33,7 +32,7 @@ ROWS = (
     },
     {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening"},
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate"},
-    {"adding"},
+    {"adding", "ground"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
     {"commands"},
