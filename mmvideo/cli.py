@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
+from . import __version__, exchange
 from .commands import register
 from .errors import MMVideoError
 from .options import (
@@ -323,6 +323,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("old", metavar="OLD", help="the file or folder before")
     command.add_argument("new", metavar="NEW", help="the same file or folder now")
     register(partial(_command, commands), _library, shared, search_options)
+    exchange.register(partial(_command, commands))
     _command(commands, "models", models, "list the models that can be used here", [as_json])
     return top
 

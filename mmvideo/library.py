@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .datatypes import (
     ANYWHERE,
@@ -34,6 +34,7 @@ from .datatypes import (
     Transcript,
 )
 from .errors import LibraryError, QueryError
+from .finding import find
 from .ground import Ground, Writing, open_ground
 from .models import PARTS, LibraryModels, Part
 from .picture import as_picture
@@ -42,6 +43,8 @@ from .store import StoredMedia
 from .written import ScreenText, TextReader
 
 if TYPE_CHECKING:
+    from .lake import LakeFormat
+    from .merging import MergeReport
     from .search import Searcher
     from .verify import Verification
 
@@ -216,6 +219,81 @@ class Library:
             self._ground.refresh(writing.store)
         return stored.media.path
 
+    def merge(
+        self, others: Iterable[str | os.PathLike[str]], *, progress: ProgressCallback | None = None
+    ) -> MergeReport:
+        """Take over all that other libraries hold (folders or addresses), nothing being encoded again, and return which
+        media were carried over. Interrupted, the same call goes on. Raises `RecipeError` if they were made with other
+        models, `LibraryError` if one cannot be opened."""
+        from .merging import merge
+
+        with ExitStack() as stack:
+            sources = []
+            for other in others:
+                sources.append(open_ground(other, Recipe(), create=False).store)
+                stack.callback(sources[-1].close)
+            writing = stack.enter_context(self._writing())
+            stack.callback(self._ground.refresh, writing.store)
+            report = merge(sources, writing.store, progress or _no_progress)
+        self._recipe = self._store.recipe
+        return report
+
+    def import_vectors(
+        self,
+        vectors: str | os.PathLike[str],
+        media: str | os.PathLike[str],
+        *,
+        interval: float | None = None,
+        times: str | os.PathLike[str] | None = None,
+    ) -> StoredMedia:
+        """Take frame vectors (n, dim) computed elsewhere, an .npy file, as what is seen in a media file.
+
+        Row i was seen at `times[i]` seconds (an .npy file), or every `interval` seconds; given neither, the rows are
+        spread evenly. They must be of the library's visual model. Raises `LibraryError` where something does not fit.
+        """
+        from .imported import import_frames, read_vectors, sample_times
+
+        matrix, found = read_vectors(Path(vectors)), self._decoding.probe(Path(media).expanduser().absolute())
+        known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
+        with self._writing() as writing:
+            model = self._models.visual()
+            if model is None:
+                raise LibraryError(f"{self.place}: leaves out what is seen; there is no model to compare vectors with")
+            stored = import_frames(writing.store, self._recipe, found, model.model, matrix, known)
+            self._ground.refresh(writing.store)
+        return stored
+
+    def export_vectors(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        form: Literal["parquet", "npy"] = "parquet",
+        modalities: Iterable[Modality] | None = None,
+        rows: Literal["segments", "frames"] = "segments",
+    ) -> list[Path]:
+        """Write the vectors with their times into a folder, a file per modality (see `mmvideo.vectors.write`), and
+        return what was written."""
+        from .vectors import write
+
+        chosen = None if modalities is None else list(modalities)
+        with self._store.snapshot():
+            return write(self._store, Path(folder), form=form, modalities=chosen, rows=rows)
+
+    def export_tables(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        form: LakeFormat = "delta",
+        modalities: Iterable[Modality] | None = None,
+    ) -> list[Path]:
+        """Write the segments with their vectors into a folder as tables for data lakes (see `mmvideo.lake`), and return
+        what was written."""
+        from .lake import write_tables
+
+        chosen = None if modalities is None else list(modalities)
+        with self._store.snapshot():
+            return write_tables(self._store, Path(folder), form=form, modalities=chosen)
+
     # Keeping it whole
 
     def verify(self, *, repair: bool = False, drop: bool = False) -> Verification:
@@ -352,20 +430,7 @@ class Library:
 
         Raises `LibraryError` if none or several fit.
         """
-        from .filters import names as is_named
-
-        stored = self._store.find_media(Path(media).expanduser().absolute())
-        if stored is not None:
-            return stored
-        fitting = [other for other in self._store.media() if is_named(other.media, os.fspath(media))]
-        if len(fitting) == 1:
-            return fitting[0]
-        if not fitting:
-            raise LibraryError(f"{media}: not in the library {self.place}; `mmvideo ls` shows what is")
-        names = ", ".join(str(other.media.path) for other in fitting[:3])
-        raise LibraryError(
-            f"{media}: fits {len(fitting)} media ({names}{', …' if len(fitting) > 3 else ''}); give the whole path"
-        )
+        return find(self._store, media)
 
     def by_id(self, media_id: int) -> StoredMedia:
         """Return the media of a hit's `media_id`. Raises `LibraryError` if there is none."""

@@ -30,12 +30,12 @@ ROWS = (
         "picture",
         "metrics",
     },
-    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening"},
-    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate"},
-    {"adding", "ground"},
+    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "finding", "vectors"},
+    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
+    {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
-    {"commands"},
+    {"commands", "exchange"},
     {"cli", "__init__", "__main__"},
 )
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
