@@ -2,7 +2,7 @@
 
     python benchmarks/same_answers.py LIBRARY TRUTH
 
-The library and its TRUTH are those of `scripts/make_benchmark.py`, added with real models. Printed are R@1, R@5, R@10 on
+The library and its TRUTH are those of `scripts/make_benchmark.py`, added with real models. Printed are R@k on
 both grounds, the largest difference in percentage points, and how many of the questions got the very same first hits.
 """
 
@@ -43,7 +43,7 @@ def main(library: str, truth: str) -> None:
                     asked.append([(hit.path, round(hit.start, 3), round(hit.end, 3)) for hit in hits[:10]])
                     return hits
 
-                figures = evaluate(search, questions).figures
+                figures = evaluate(search, questions, min_score=0.5).figures
             found[name] = {(figure.way, figure.kind): figure.values for figure in figures}
             firsts[name] = asked
     finally:
