@@ -199,7 +199,8 @@ class Recipe:
 
     `visual`, `speech`, `passages` and `screen` name models ("auto" = the best one that can be had here, "none" = leave
     out; for `screen` "auto" leaves it out where `rapidocr` is not installed). Text is read in frames of `screen_size`.
-    `language` is a two-letter code, or None to detect it.
+    `language` is a two-letter code, or None to detect it. A frame is taken every `frame_interval` seconds; where
+    keyframes are at most `keyframe_gap` seconds apart, the keyframe before it, which costs a tenth (0: never).
     """
 
     visual: str = "auto"
@@ -208,6 +209,7 @@ class Recipe:
     screen: str = "auto"
     language: str | None = None
     frame_interval: float = 1.0
+    keyframe_gap: float = 4.0
     frame_size: int = 288
     duplicate_threshold: float = 0.02
     cut_threshold: float = 0.12

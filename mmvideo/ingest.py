@@ -165,7 +165,12 @@ def _look(
         return None
     try:
         with closing(
-            source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)
+            source.sample_frames(
+                media,
+                interval=recipe.frame_interval,
+                short_side=recipe.frame_size,
+                keyframe_gap=recipe.keyframe_gap,
+            )
         ) as frames:
             sampled = _encode(
                 prefetch(watch.over(iter(frames)), QUEUE), encoder, recipe, lambda t: report("looking", t - media.start)
@@ -179,7 +184,7 @@ def _look(
         notes.append(f"picture left out: {error}")
         return None
     times, rows, vectors, sigs = sampled
-    cuts = shot_cuts(times, differences(sigs), recipe.cut_threshold)
+    cuts = shot_cuts(times, differences(sigs), recipe.cut_threshold, recipe.frame_interval)
     return Timeline(times, rows, vectors, cuts, media.start, media.end)
 
 
@@ -234,7 +239,12 @@ def _read_screen(
     try:
         if not len(watch.times):  # nobody has looked at the frames
             with closing(
-                source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.frame_size)
+                source.sample_frames(
+                    media,
+                    interval=recipe.frame_interval,
+                    short_side=recipe.frame_size,
+                    keyframe_gap=recipe.keyframe_gap,
+                )
             ) as frames:
                 for _ in watch.over(iter(frames)):
                     pass
@@ -254,32 +264,21 @@ def _read_screen(
 def _larger(
     media: Media, recipe: Recipe, source: Decoding, times: NDArray[np.float64], wanted: list[int]
 ) -> Iterator[tuple[int, Frames]]:
-    """Yield (position, one frame of `screen_size`) for the samples `wanted`.
-
-    Each is sought by itself while they are few; one pass over the whole costs as much as seeking one sample in eight.
-    """
-    waiting = set(wanted)
-    if 8 * len(wanted) > len(times):
-        place = {round(float(time), 4): position for position, time in enumerate(times)}
-        with closing(
-            source.sample_frames(media, interval=recipe.frame_interval, short_side=recipe.screen_size, batch=8)
-        ) as batches:
-            for frames in batches:
-                for row, time in enumerate(frames.times):
-                    position = place.get(round(float(time), 4), -1)
-                    if position in waiting:
-                        waiting.remove(position)
-                        yield position, Frames(frames.images[row : row + 1], frames.times[row : row + 1])
-    for position in sorted(waiting):
-        time = float(times[position])
-        with closing(
-            source.sample_frames(
-                media, interval=1.0, short_side=recipe.screen_size, batch=1, start=time, end=time + 1e-3
-            )
-        ) as one:
-            for frame in one:
-                yield position, frame
-                break
+    """Yield (position, one frame of `screen_size`) for the samples `wanted`."""
+    at = times[wanted]
+    with closing(
+        source.sample_frames(
+            media,
+            interval=recipe.frame_interval,
+            short_side=recipe.screen_size,
+            batch=8,
+            at=[float(time) for time in at],
+        )
+    ) as batches:
+        for frames in batches:
+            for row, time in enumerate(frames.times):
+                position = wanted[int(np.argmin(np.abs(at - time)))]
+                yield position, Frames(frames.images[row : row + 1], frames.times[row : row + 1])
 
 
 # Sound

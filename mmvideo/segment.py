@@ -50,11 +50,15 @@ def differences(sigs: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.abs(np.diff(coarse, axis=0)).mean(axis=(1, 2, 3)), dtype=np.float32)
 
 
-def shot_cuts(times: NDArray[np.float64], difference: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
-    """Return the times of shot cuts: halfway between two samples (n,) that differ by more than `threshold`.
+def shot_cuts(
+    times: NDArray[np.float64], difference: NDArray[np.float32], threshold: float, interval: float = np.inf
+) -> NDArray[np.float64]:
+    """Return the times of shot cuts between two samples (n,) that differ by more than `threshold`.
 
     A cut must also stand out from the changes around it, else a fast pan would be one cut after another: it exceeds
-    1.5 times the median of the four differences around it. The true cut lies within half a sampling step.
+    1.5 times the median of the four differences around it. It is put halfway, so the true cut lies within half a step;
+    but after a step longer than `interval` at the later sample: that is a frame that came when the one before had
+    stayed for long, or a keyframe that the encoder put at the cut.
     """
     n = len(difference)
     found = difference > threshold
@@ -62,7 +66,10 @@ def shot_cuts(times: NDArray[np.float64], difference: NDArray[np.float32], thres
         padded = np.pad(difference.astype(np.float64), 2, constant_values=np.nan)
         around = np.stack([padded[i : i + n] for i in (0, 1, 3, 4)])
         found &= difference > 1.5 * np.nanmedian(around, axis=0)
-    return np.asarray((times[:-1] + times[1:])[found] / 2.0, dtype=np.float64)
+    step = np.diff(times)
+    halves = step / 2.0
+    halves[step > 1.5 * interval] = 0.0
+    return np.asarray((times[1:] - halves)[found], dtype=np.float64)
 
 
 def windows(start: float, end: float, cuts: NDArray[np.float64], maximum: float) -> list[tuple[float, float]]:

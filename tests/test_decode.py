@@ -14,17 +14,18 @@ from mmvideo.decode.timeline import Timeline, read_timeline
 from mmvideo.errors import MediaError
 from mmvideo.media import probe
 
+from .films import make_film
 from .media_factory import HIGH, LOW, SECONDS, irregular_times, picture, pitch, told
 
-BY_DECORD = [
+BY_NUMBER = [
     "plain.mp4", "silent.mp4", "plain.mov", "plain.mkv", "fragmented.mp4", "closed.mp4", "vp9.webm", "vp8.webm",
     "one_frame.mp4", "short.mp4", "irregular.mp4", "irregular.mkv", "late_picture.mp4",
 ]  # fmt: skip
-BY_PYAV = [
-    "hevc.mp4", "mpeg4.mp4", "start.ts", "mpeg2.ts", "mpeg2.mpg", "mpeg4.avi", "edited.mp4", "no_index.mkv",
-    "late_sound.ts",
-]  # fmt: skip
-UNDAMAGED = BY_DECORD + BY_PYAV
+"""Where decord's frame numbers are right."""
+PLANNED = [*BY_NUMBER, "hevc.mp4", "mpeg4.mp4", "no_index.mkv"]
+"""Where the packets tell what a frame needs."""
+WHOLE = ["start.ts", "mpeg2.ts", "mpeg2.mpg", "mpeg4.avi", "edited.mp4", "late_sound.ts"]
+UNDAMAGED = PLANNED + WHOLE
 
 
 def sampled(media, **options):
@@ -50,8 +51,12 @@ def shown_at(times, moments):
     return sorted({max((t for t in times if t <= m + 5e-4), default=times[0]) for m in moments})
 
 
-def decoded_by_pyav(monkeypatch):
+def decoded_whole(monkeypatch):
     monkeypatch.setattr(frames, "read_timeline", lambda media: replace(read_timeline(media), doubt="a test"))
+
+
+def decoded_by_decord(monkeypatch):
+    monkeypatch.setattr(frames, "frames_of", lambda *_: iter(()))
 
 
 def seen(images, offset):
@@ -87,24 +92,86 @@ def test_frames_are_those_on_screen_with_their_own_times(clips, name, interval):
 
 
 @pytest.mark.parametrize("name", UNDAMAGED)
-def test_decord_is_used_where_its_frame_numbers_are_right(clips, name, capfd):
+def test_only_what_is_needed_is_decoded_where_packets_tell(clips, name, capfd):
     times, _, stream = sampled(probe(clips[name]))
-    assert (stream.decoder, bool(stream.why)) == (("decord", False) if name in BY_DECORD else ("pyav", True))
+    assert (stream.decoder, bool(stream.why)) == ("pyav", name in WHOLE)
     assert len(times) >= 1
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", BY_DECORD)
+@pytest.mark.parametrize("name", PLANNED)
 @pytest.mark.parametrize("short_side", [None, 48])
-def test_both_decoders_give_the_same(clips, name, short_side, monkeypatch):
+def test_all_ways_of_decoding_give_the_same(clips, name, short_side, monkeypatch):
     media = probe(clips[name])
-    times, images, one = sampled(media, interval=0.5, short_side=short_side)
-    decoded_by_pyav(monkeypatch)
-    other_times, other_images, other = sampled(media, interval=0.5, short_side=short_side)
-    assert (one.decoder, other.decoder) == ("decord", "pyav")
-    assert times.tolist() == other_times.tolist()
-    assert images.shape == other_images.shape
-    assert np.abs(images.astype(int) - other_images).mean() < 1.5
+    times, images, planned = sampled(media, interval=0.5, short_side=short_side)
+    with monkeypatch.context() as patch:
+        decoded_whole(patch)
+        whole_times, whole_images, whole = sampled(media, interval=0.5, short_side=short_side)
+    assert (planned.why, whole.why) == ("", "a test")
+    assert times.tolist() == whole_times.tolist()
+    assert np.array_equal(images, whole_images)
+    if name in BY_NUMBER:
+        decoded_by_decord(monkeypatch)
+        other_times, other_images, other = sampled(media, interval=0.5, short_side=short_side)
+        assert (other.decoder, other_times.tolist()) == ("decord", times.tolist())
+        assert np.abs(images.astype(int) - other_images).mean() < 1.5
+
+
+@pytest.mark.parametrize("size", [40, 60])
+def test_a_packet_half_as_large_as_its_keyframe_is_a_change(size):
+    keys = np.arange(100) % 20 == 0
+    sizes = np.where(keys, 100, 10)
+    sizes[37] = size
+    timeline = Timeline(np.arange(100) / 10, 10.0, "", np.arange(100), keys, sizes)
+    assert timeline.changes().tolist() == ([3.7] if size == 60 else [])
+
+
+def test_a_cut_without_a_keyframe_is_found(tmp_path):
+    film = make_film(tmp_path / "film.mp4", [("red", 5), ("green", 6), ("blue", 5)], sound=False)
+    assert 5.0 not in keyframes(film)
+    times, images, _ = sampled(probe(film), keyframe_gap=4.0)
+    assert {0.0, 2.0, 4.0, 5.0} <= set(times.tolist())
+    assert len(times) < 12
+    assert images[list(times).index(5.0)][0, 0, 1] > 100
+
+
+def keyframes(path):
+    """Return the times of the keyframes, by decoding everything."""
+    import av
+
+    with av.open(f"file:{path}") as container:
+        return [frame.time for frame in container.decode(video=0) if frame.key_frame]
+
+
+@pytest.mark.parametrize("name", PLANNED)
+@pytest.mark.parametrize("gap", [0.5, 3.0, 100.0])
+def test_keyframes_stand_for_what_follows_them_up_to_a_gap(clips, name, gap):
+    media = probe(clips[name])
+    true, keys = true_times(media.path), keyframes(media.path)
+    times, images, stream = sampled(media, interval=0.5, keyframe_gap=gap)
+    chosen = shown_at(np.array(keys), np.arange(keys[0], media.end - 5e-4, 0.5))
+    assert set(chosen) <= set(times.tolist())
+    between = set(times.tolist()) - set(chosen)
+    changes = read_timeline(media).changes()
+    for key, following in zip(chosen, [*chosen[1:], read_timeline(media).end], strict=True):
+        inside = [time for time in between if key < time < following]
+        filled = following - key > gap + 5e-4 or ((changes > key) & (changes < following)).any()
+        assert bool(inside) == (filled and len(shown_at(true, [*np.arange(key, following - 0.25, 0.5)])) > 1)
+    assert seen(images, offset_of(media)) == pytest.approx(times, abs=0.006)
+    assert stream.notes == []
+
+
+@pytest.mark.parametrize("name", UNDAMAGED)
+@pytest.mark.parametrize("at", [[0.0, 0.9, 3.33, 3.34, 5.5], [4.1], []])
+def test_frames_at_named_times(clips, name, at):
+    media = probe(clips[name])
+    true = true_times(media.path)
+    named = [media.start + time for time in at]
+    times, images, stream = sampled(media, at=named)
+    assert times == pytest.approx(shown_at(true, named), abs=1e-9)
+    if at:
+        assert seen(images, offset_of(media)) == pytest.approx(times, abs=nearness(media))
+    assert stream.notes == []
 
 
 @pytest.mark.parametrize("name", ["plain.mp4", "irregular.mkv", "hevc.mp4", "start.ts"])
@@ -135,7 +202,7 @@ def test_there_is_at_least_one_frame(clips, name):
     assert len(sampled(media, interval=1.0, end=0.0)[0]) == 1
 
 
-@pytest.mark.parametrize("name", ["plain.mp4", "irregular.mp4", "late_picture.mp4", *BY_PYAV])
+@pytest.mark.parametrize("name", ["plain.mp4", "irregular.mp4", "late_picture.mp4", *PLANNED[-3:], *WHOLE])
 @pytest.mark.parametrize(
     ("begin", "stop"), [(2.5, 4.5), (0.0, 1.0), (3.33, 3.34), (5.0, 99.0), (99.0, 100.0), (3.0, 3.0)]
 )
@@ -178,14 +245,16 @@ def test_the_short_side_is_bounded_and_never_enlarged(clips, name, short_side, s
 
 
 @pytest.mark.parametrize(("name", "turns"), [("rotated_90.mp4", 1), ("rotated_180.mp4", 2), ("rotated_270.mp4", 3)])
-@pytest.mark.parametrize("decoder", ["decord", "pyav"])
-def test_rotated_recordings_are_upright(clips, name, turns, decoder, monkeypatch):
-    if decoder == "pyav":
-        decoded_by_pyav(monkeypatch)
+@pytest.mark.parametrize("way", ["planned", "whole", "decord"])
+def test_rotated_recordings_are_upright(clips, name, turns, way, monkeypatch):
+    if way == "whole":
+        decoded_whole(monkeypatch)
+    elif way == "decord":
+        decoded_by_decord(monkeypatch)
     media = probe(clips[name])
     times, images, stream = sampled(media)
     flat_times, flat, _ = sampled(probe(clips["silent.mp4"]))
-    assert stream.decoder == decoder
+    assert stream.decoder == ("decord" if way == "decord" else "pyav")
     assert times.tolist() == flat_times.tolist()
     assert np.abs(images.astype(int) - np.rot90(flat, turns, (1, 2))).mean() < 4
     upright = frame_at(media, 2.0).images[0]
@@ -199,11 +268,14 @@ def test_pixels_that_are_not_square_are_made_so(clips):
     assert images.shape[1:3] == (60, 160)
 
 
-def test_a_width_that_decord_cannot_make_is_made_by_pyav(clips):
+def test_a_width_that_decord_cannot_make(clips, monkeypatch):
     media = probe(clips["silent.mp4"])  # decord2 3.4.0 makes 4 channels where the width is padded by a third
     times, images, _ = sampled(media, short_side=72)
     assert images.shape[1:] == (72, 96, 3)
     assert seen(images, 0) == pytest.approx(times, abs=0.006)
+    decoded_by_decord(monkeypatch)
+    with pytest.raises(MediaError, match="no frame can be decoded"):
+        sampled(media, short_side=72)
 
 
 # One frame
@@ -267,35 +339,30 @@ def test_damage_is_told(clips):
     assert any("damaged" in note for note in sampled(probe(clips["damaged.mp4"]))[2].notes)
 
 
-def test_where_decord_fails_pyav_goes_on(clips, monkeypatch):
+def test_where_pyav_fails_decord_tries(clips, monkeypatch):
     media = probe(clips["plain.mp4"])
     whole = sampled(media, batch=2)
-    real = frames._reader
 
-    class Failing:
-        def __init__(self, *arguments):
-            self.reader, self.calls = real(*arguments), 0
+    def failing(*_):
+        raise MediaError(f"{media.path}: broken by a test")
+        yield
 
-        def get_batch(self, numbers):
-            self.calls += 1
-            if self.calls > 2:
-                raise RuntimeError("broken\nby a test")
-            return self.reader.get_batch(numbers)
-
-    monkeypatch.setattr(frames, "_reader", Failing)
+    monkeypatch.setattr(frames, "frames_of", failing)
     times, images, stream = sampled(media, batch=2)
     assert times.tolist() == whole[0].tolist()
     assert seen(images, 0) == pytest.approx(times, abs=0.006)
-    assert (stream.decoder, stream.why) == ("pyav", "decord: broken by a test")
+    assert (stream.decoder, stream.why) == ("decord", "broken by a test")
+    with pytest.raises(MediaError, match="broken by a test"):  # its numbers are wrong there
+        sampled(probe(clips["hevc.mp4"]))
 
 
 def test_times_that_decord_does_not_share_are_not_trusted(clips, monkeypatch):
     media = probe(clips["plain.mp4"])
     real = read_timeline(media)
-    monkeypatch.setattr(frames, "read_timeline", lambda media: Timeline(real.times * 1.1, real.end))
-    times, _, stream = sampled(media)
-    assert stream.decoder == "pyav"
-    assert times.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    monkeypatch.setattr(frames, "read_timeline", lambda media: replace(real, times=real.times * 1.1))
+    decoded_by_decord(monkeypatch)
+    with pytest.raises(MediaError, match="no frame can be decoded"):
+        sampled(media)
 
 
 def test_a_file_that_has_gone(clips, tmp_path):
@@ -464,6 +531,6 @@ def test_odd_names_decode(clips, tmp_path, name):
     shutil.copy(clips["plain.mp4"], tmp_path / name)
     media = probe(tmp_path / name)
     times, _, stream = sampled(media)
-    assert (len(times), stream.decoder) == (SECONDS, "decord")
+    assert (len(times), stream.why) == (SECONDS, "")
     assert len(frame_at(media, 2.0)) == 1
     assert len(heard(media)[0]) / 16_000 == pytest.approx(SECONDS, abs=0.05)

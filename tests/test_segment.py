@@ -74,3 +74,10 @@ def test_windows_cover_without_gaps_and_keep_the_maximum():
 def test_an_exact_multiple_makes_no_extra_window():
     assert windows(0.0, 30.0, np.zeros(0), 10.0) == [(0.0, 10.0), (10.0, 20.0), (20.0, 30.0)]
     assert windows(0.0, 0.0, np.zeros(0), 10.0) == []
+
+
+def test_after_a_long_step_a_cut_is_at_the_sample_that_ended_it():
+    times = np.array([0.0, 1.0, 2.0, 5.0, 6.0, 8.0, 9.0, 10.0, 14.0])
+    difference = np.array([0, 0.5, 0, 0, 0.5, 0, 0, 0.5], np.float32)
+    assert shot_cuts(times, difference, 0.12, 1.0).tolist() == [1.5, 8.0, 14.0]
+    assert shot_cuts(times, difference, 0.12).tolist() == [1.5, 7.0, 12.0]

@@ -1,6 +1,7 @@
 """Frames and sound of a media, always with the times that its container states.
 
-Frames come from decord where its frame numbers can be trusted, else from PyAV (`timeline` says when and why); sound
+Frames come from PyAV, which decodes only what the chosen ones need where the packets tell; should it fail, from decord
+where its frame numbers can be trusted (`timeline` says when and why). Sound
 comes from ffmpeg. Decoders are imported on first use.
 """
 

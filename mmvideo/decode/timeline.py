@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ from ..errors import MediaError
 EPSILON = 5e-4
 """Seconds by which a frame may be late and still be on screen: containers round times to the millisecond."""
 
+OPEN = "open groups of pictures"
+"""A doubt that concerns decord alone: read in order, such files are decoded right."""
+
+_CHANGED = 0.5  # of its keyframe's bytes
+_SPIKE = 10.0  # times the 90th percentile of its group
+_LEAST = 0.02  # of its keyframe's bytes, for a spike
+
 INDEXED = frozenset({"mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm"})
 """Containers that know where each keyframe is, and how long the whole is."""
 
@@ -33,12 +40,43 @@ INDEXED = frozenset({"mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm
 class Timeline:
     """The frames' times in the order shown, (n,) float64 seconds; `end` is when the last packet of any stream ends.
 
-    `doubt` says why frame numbers cannot be trusted; it is empty where they can.
+    `stamps` are the same times in decoding order, in the stream's own units, and `keys` tells which of them are
+    keyframes, `sizes` how many bytes each takes. `doubt` says why decord's frame numbers cannot be trusted; it is empty
+    where they can. `planned` tells whether one can know what a frame needs to be decoded.
     """
 
     times: NDArray[np.float64]
     end: float
     doubt: str = ""
+    stamps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    keys: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    sizes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def planned(self) -> bool:
+        """Tell whether every packet has a time of its own and the first is a keyframe."""
+        return self.doubt in ("", OPEN) and len(self.stamps) == len(self.times) > 0
+
+    def keyframes(self) -> NDArray[np.float64]:
+        """Return the times of the keyframes, (k,) float64 seconds, ascending."""
+        return self.times[np.isin(np.sort(self.stamps), self.stamps[self.keys])]
+
+    def changes(self) -> NDArray[np.float64]:
+        """Return the times of frames, keyframes aside, that took many bytes, (c,) float64 seconds, ascending.
+
+        Such a frame shares little with those before it: of a cut where no keyframe was put, or of fast movement, when
+        it takes more than half of its keyframe's bytes (of still pictures and slow movement even the largest took a
+        quarter, of cuts and cyclists riding past more than half); of a text that appears on a still picture, when it
+        takes ten times as many as nine in ten frames of its group (50 and more, where those of slow fades took 5).
+        """
+        changed = np.zeros(len(self.keys), bool)
+        starts = np.flatnonzero(self.keys)
+        for first, stop in zip(starts, [*starts[1:], len(self.keys)], strict=True):
+            sizes = self.sizes[first + 1 : stop]
+            if len(sizes):
+                usual = max(_SPIKE * float(np.percentile(sizes, 90)), _LEAST * self.sizes[first])
+                changed[first + 1 : stop] = sizes > min(usual, _CHANGED * self.sizes[first])
+        return self.times[np.isin(np.sort(self.stamps), self.stamps[changed])]
 
 
 @contextmanager
@@ -76,6 +114,7 @@ def read_timeline(media: Media) -> Timeline:
 
     times: list[int] = []
     keys: list[bool] = []
+    sizes: list[int] = []
     end = media.start
     doubt = ""
     with opened(media.path) as container:
@@ -95,12 +134,14 @@ def read_timeline(media: Media) -> Timeline:
                 else:
                     times.append(packet.pts)
                     keys.append(packet.is_keyframe)
+                    sizes.append(packet.size)
         except av.FFmpegError as error:
             doubt = f"damaged ({error.strerror})"
         numerator, denominator = float(picture.time_base.numerator), float(picture.time_base.denominator)
     stamps = np.array(times, np.int64)
     shown = np.unique(stamps).astype(np.float64) * numerator / denominator  # as PyAV computes `frame.time`
-    return Timeline(shown, end, doubt or _disorder(stamps, np.array(keys, bool)))
+    keyed = np.array(keys, bool)
+    return Timeline(shown, end, doubt or _disorder(stamps, keyed), stamps, keyed, np.array(sizes, np.int64))
 
 
 def _disorder(stamps: NDArray[np.int64], keys: NDArray[np.bool_]) -> str:
@@ -112,7 +153,7 @@ def _disorder(stamps: NDArray[np.int64], keys: NDArray[np.bool_]) -> str:
     newest = np.maximum.accumulate(stamps)  # of this and all before
     oldest = np.minimum.accumulate(stamps[::-1])[::-1]  # of this and all after
     if (newest != stamps)[keys].any() or (oldest != stamps)[keys].any():
-        return "open groups of pictures"
+        return OPEN
     return ""
 
 

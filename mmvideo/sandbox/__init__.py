@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +62,8 @@ class Decoding(Protocol):
         batch: int = 32,
         start: float | None = None,
         end: float | None = None,
+        keyframe_gap: float = 0.0,
+        at: Sequence[float] | None = None,
     ) -> Stream[Frames]:
         """Return its pictures; see `mmvideo.decode.sample_frames`."""
         ...
@@ -87,9 +89,20 @@ class Direct:
         batch: int = 32,
         start: float | None = None,
         end: float | None = None,
+        keyframe_gap: float = 0.0,
+        at: Sequence[float] | None = None,
     ) -> Stream[Frames]:
         """Return its pictures."""
-        return sample_frames(media, interval=interval, short_side=short_side, batch=batch, start=start, end=end)
+        return sample_frames(
+            media,
+            interval=interval,
+            short_side=short_side,
+            batch=batch,
+            start=start,
+            end=end,
+            keyframe_gap=keyframe_gap,
+            at=at,
+        )
 
     def read_audio(self, media: Media) -> Stream[Audio]:
         """Return its sound."""
@@ -130,9 +143,13 @@ class Sandbox:
         batch: int = 32,
         start: float | None = None,
         end: float | None = None,
+        keyframe_gap: float = 0.0,
+        at: Sequence[float] | None = None,
     ) -> Stream[Frames]:
         """Return its pictures; what can go wrong is raised on reading."""
-        options = {"interval": interval, "short_side": short_side, "batch": batch, "start": start, "end": end}
+        options: dict[str, Any] = {"interval": interval, "short_side": short_side, "batch": batch}
+        options |= {"start": start, "end": end, "keyframe_gap": keyframe_gap}
+        options["at"] = None if at is None else [float(time) for time in at]
         most = _most_frames(media, short_side, batch)
         return self._stream(media, {"task": "frames", "options": options}, most, _frames)
 
