@@ -225,7 +225,7 @@ class Library:
         """
         from .imported import import_frames, read_vectors, sample_times
 
-        matrix, found = read_vectors(Path(vectors)), self._decoding.probe(Path(media).expanduser().absolute())
+        matrix, found = read_vectors(Path(vectors)), self.decoding.probe(Path(media).expanduser().absolute())
         known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
         with self._writing() as store:
             model = self._models.visual()
