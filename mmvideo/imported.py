@@ -86,7 +86,7 @@ def import_frames(
     media_id = store.put(replace(content, timeline=timeline, notes=notes))
     stored = store.media_by_id(media_id)
     if stored is None:
-        raise LibraryError(f"{store.path.parent}: a media vanished from the library while it was added")
+        raise LibraryError(f"{store.place}: a media vanished from the library while it was added")
     return stored
 
 

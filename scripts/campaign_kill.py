@@ -173,10 +173,10 @@ def add(library: Path, media: Path, isolated: bool, tell: Callable[[str], None])
 
 def state(library: Path) -> dict[str, Any]:
     """Return all that a library holds, without row ids and times of adding."""
-    from mmvideo.store import Store
+    from mmvideo.store import SQLiteStore
 
     found: dict[str, Any] = {}
-    with Store.open(library / "library.db", readonly=True) as store:
+    with SQLiteStore.open(library / "library.db", readonly=True) as store:
         for stored in store.media():
             timeline, spoken = store.timeline(stored.id), store.utterance_vectors(stored.id)
             rows = []

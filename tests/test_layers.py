@@ -9,7 +9,7 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "times", "written"},
+    {"datatypes", "errors", "times", "words", "written"},
     {
         "media",
         "decode",
@@ -21,7 +21,6 @@ ROWS = (
         "spelling",
         "passages",
         "subtitles",
-        "words",
         "encode",
         "pool",
         "store",
@@ -31,12 +30,24 @@ ROWS = (
         "picture",
         "metrics",
     },
-    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "vectors", "moving"},
-    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate"},
-    {"adding", "imported"},
+    {
+        "caches",
+        "models",
+        "sandbox",
+        "refine",
+        "shown",
+        "seen",
+        "said",
+        "opening",
+        "finding",
+        "vectors",
+        "moving",
+    },
+    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
+    {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
-    {"commands"},
+    {"commands", "exchange"},
     {"cli", "__init__", "__main__"},
 )
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
