@@ -57,8 +57,8 @@ _INSIDE = (
     (r"mb$", "m"),
     (r"(?<=[aeiou])[hw]|(?<!^)[hwy]", ""),
 )
-# Voiced and voiceless neighbours are what recognisers mix up most.
-_PAIRED = str.maketrans("bdgvT", "ptkft")
+# Voiced and voiceless neighbours are what recognisers mix up most, then th and f.
+_PAIRED = str.maketrans("bdgvT", "ptkff")
 
 
 @lru_cache(maxsize=200_000)

@@ -35,7 +35,7 @@ def test_what_is_no_ending_stays(one, other):
     [
         ("wrigglesworth", "rigglesworth"),
         ("blenkinsop", "blankinsop"),
-        ("throckmorton", "throgmorton"),
+        ("throckmorton", "frogmorton"),
         ("featherstone", "fetherston"),
         ("knight", "night"),
         ("philippa", "filipa"),
