@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice, pairwise, product
+from itertools import islice, product
 
 from . import words
 from .spelling import within
@@ -26,8 +26,11 @@ SAME_SOUND = 0.7
 SHORTEST_SOUND = 3
 """Consonants: what has fewer sounds like half of the language."""
 
+SHORTEST_PART = 3
+"""Letters of each of two words that one name was heard as."""
+
 MOST_WAYS = 64
-"""Ways to write a phrase that are looked for."""
+"""Ways to write a phrase, or a word as two, that are looked for."""
 
 _UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen""".split()
@@ -98,12 +101,9 @@ class Vocabulary:
 
     def __init__(self, texts: Iterable[str]) -> None:
         """Read the texts once: some 300,000 words a second; what is looked up by sound is made when first needed."""
-        self._followed: set[tuple[str, str]] = set()
         self.words: set[str] = set()
         for text in texts:
-            tokens = words.tokens(text)
-            self.words.update(tokens)
-            self._followed.update(pairwise(tokens))
+            self.words.update(words.tokens(text))
         self._stems: dict[str, list[str]] = {}
         for word in sorted(self.words):
             self._stems.setdefault(stem(word), []).append(word)
@@ -124,14 +124,27 @@ class Vocabulary:
             return {}
         if self._sounds is None:
             self._sounds = {}
-            for text in (*sorted(self.words), *(" ".join(pair) for pair in sorted(self._followed))):
-                self._sounds.setdefault(sound(text.replace(" ", "")), []).append(text)
+            for other in sorted(self.words):
+                self._sounds.setdefault(sound(other), []).append(other)
         allowed = max(2, len(word) // 3)
-        alike = [t for t in self._sounds.get(key, ()) if within(word, t.replace(" ", ""), allowed)]
+        alike = [other for other in self._sounds.get(key, ()) if within(word, other, allowed)]
+        alike += self._in_two(word, self._sounds)
         if not alike:
             near = 1 if len(word) < 8 else 2
             alike = [other for other in self.words if len(other) > 4 and within(word, other, near)]
         return dict.fromkeys(alike, SAME_SOUND)
+
+    def _in_two(self, word: str, sounds: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return pairs of words, each of which sounds like its part of a word; whether they stand together anywhere
+        is for the search to find out."""
+        pairs = []
+        for border in range(SHORTEST_PART, len(word) - SHORTEST_PART + 1):
+            parts = [
+                [o for o in sounds.get(sound(part), ()) if len(o) >= SHORTEST_PART and within(part, o, 1)]
+                for part in (word[:border], word[border:])
+            ]
+            pairs += [" ".join(pair) for pair in product(*parts)]
+        return list(dict.fromkeys(pairs))[:MOST_WAYS]
 
 
 Forms = Mapping[str, Mapping[str, float]]
