@@ -37,6 +37,18 @@ def register(make: Maker, opener: Opener, shared: argparse.ArgumentParser, askin
     asking(command)
     command.add_argument("--format", choices=["csv", "json", "srt", "edl", "otio"], default="csv", help="default: csv")
     command.add_argument("-o", "--out", metavar="FILE", type=Path, help="default: standard output")
+    command.add_argument("--vectors", metavar="DIR", type=Path, help="write the vectors of the whole library instead")
+    command.add_argument("--frames", action="store_true", help="with --vectors: of each frame, not of each segment")
+    command.add_argument("--npy", action="store_true", help="with --vectors: .npy and .jsonl instead of Parquet")
+    lake = "write the library's segments with their vectors instead, as tables for"
+    command.add_argument("--delta", metavar="DIR", type=Path, help=f"{lake} a lake (Delta)")
+    command.add_argument("--parquet", metavar="DIR", type=Path, help=f"{lake} any engine (Parquet)")
+    command = make("import", partial(take_vectors, opener), "take frame vectors computed elsewhere", [shared])
+    command.add_argument("vectors", metavar="FILE.npy", type=Path, help="a row per frame, as clip-video-encode writes")
+    command.add_argument("media", metavar="MEDIA", type=Path, help="the recording that they were made of")
+    command.add_argument("--interval", type=float, metavar="SECONDS", help="between rows (default: spread evenly)")
+    command.add_argument("--times", type=Path, metavar="FILE.npy", help="the seconds of each row")
+    command.add_argument("--visual", metavar="MODEL", help="the model that made them (of a new library)")
     command = make("serve", partial(serve, opener), "open a page to search and watch in the browser", [shared])
     command.add_argument("--host", default="127.0.0.1", help="an address beyond this machine needs the printed token")
     command.add_argument("--port", type=int, default=8765, help="default: 8765")
@@ -73,10 +85,11 @@ def storyboard(opener: Opener, options: argparse.Namespace) -> int:
     with opener(options) as library:
         hits = _asked(library, options)
         media = {one.path: one for one in library.media()}
-    if not hits:
-        print("nothing found", file=sys.stderr)
-        return 0
-    _saved(Image.fromarray(draw(hits, [media[hit.path] for hit in hits])), options.out)
+        if not hits:
+            print("nothing found", file=sys.stderr)
+            return 0
+        sheet = draw(hits, [media[hit.path] for hit in hits], decoding=library.decoding)
+    _saved(Image.fromarray(sheet), options.out)
     return 0
 
 
@@ -96,9 +109,26 @@ def timeline(opener: Opener, options: argparse.Namespace) -> int:
 
 
 def export(opener: Opener, options: argparse.Namespace) -> int:
-    """Write the hits of a search as CSV, JSON, subtitles, an edit decision list, or an OpenTimelineIO timeline."""
+    """Write the hits of a search as CSV, JSON, subtitles, an edit decision list or an OpenTimelineIO timeline; with
+    --vectors, the vectors of the whole library with their times."""
     from .editlist import FORMATS
 
+    if options.delta or options.parquet:
+        with opener(options) as library:
+            if options.delta:
+                print(*library.export_tables(options.delta, form="delta", modalities=options.modalities), sep="\n")
+            if options.parquet:
+                print(*library.export_tables(options.parquet, form="parquet", modalities=options.modalities), sep="\n")
+        return 0
+    if options.vectors is not None:
+        with opener(options) as library:
+            rows: Any = "frames" if options.frames else "segments"
+            made = library.export_vectors(
+                options.vectors, form="npy" if options.npy else "parquet", modalities=options.modalities, rows=rows
+            )
+        for file in made:
+            print(file)
+        return 0
     with opener(options) as library:
         hits = _asked(library, options)
         text = FORMATS[options.format](hits, {one.path: one for one in library.media()})
@@ -111,6 +141,15 @@ def export(opener: Opener, options: argparse.Namespace) -> int:
     except OSError as error:
         raise MediaError(f"{options.out}: cannot be written ({error.strerror})") from error
     print(options.out)
+    return 0
+
+
+def take_vectors(opener: Opener, options: argparse.Namespace) -> int:
+    """Take frame vectors computed elsewhere as what is seen in a recording."""
+    with opener(options, create=True) as library:
+        stored = library.import_vectors(options.vectors, options.media, interval=options.interval, times=options.times)
+        counted = library.counts(stored.media.path)
+    print(f"{stored.media.path}: {counted.get('visual', 0)} segments")
     return 0
 
 

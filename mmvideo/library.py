@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import caches
-from . import reports as journal
 from .datatypes import (
     ANYWHERE,
     AddReport,
@@ -27,7 +25,6 @@ from .datatypes import (
     MediaReport,
     Modality,
     ModelId,
-    Progress,
     ProgressCallback,
     Query,
     Recipe,
@@ -37,15 +34,17 @@ from .datatypes import (
     Transcript,
 )
 from .errors import LibraryError, QueryError
-from .lock import writing
+from .finding import find
+from .ground import Ground, Writing, open_ground
 from .models import PARTS, LibraryModels, Part
-from .opening import DATABASE, open_store
 from .picture import as_picture
 from .sandbox import Direct, Sandbox
-from .store import Store, StoredMedia
+from .store import StoredMedia
 from .written import ScreenText, TextReader
 
 if TYPE_CHECKING:
+    from .lake import LakeFormat
+    from .merging import MergeReport
     from .search import Searcher
     from .verify import Verification
 
@@ -55,21 +54,20 @@ class Library:
 
     def __init__(
         self,
-        folder: Path,
-        store: Store,
+        ground: Ground,
         recipe: Recipe,
         *,
         offline: bool = False,
         wait: bool = False,
         isolated: bool = True,
     ) -> None:
-        self.folder = folder
         self.wait = wait
-        self._store = store  # read-only; writing opens a connection of its own
-        self._models = LibraryModels(store, recipe, offline=offline)
+        self._ground = ground
+        self._store = ground.store
+        self._models = LibraryModels(self._store, recipe, offline=offline)
         self._recipe = recipe
         self._searcher: Searcher | None = None
-        self._decoding = Sandbox() if isolated else Direct()
+        self.decoding: Sandbox | Direct = Sandbox() if isolated else Direct()
 
     @classmethod
     def open(
@@ -86,7 +84,8 @@ class Library:
         wait: bool = False,
         isolated: bool = True,
     ) -> Library:
-        """Return the library in the folder `path`, made when absent (unless `create` is false).
+        """Return the library in the folder `path`, made when absent (unless `create` is false). Also an address of
+        PostgreSQL, `postgresql://user@host/database`, names a library, which many programs may write to at once.
 
         `visual`, `speech`, `passages` and `screen` name a model (short name, hub id or folder) or are an encoder of
         your own; left out, what the library was made with is used, and for a new library the best that can be had here.
@@ -95,13 +94,12 @@ class Library:
         that crashes a decoder ends yours). Raises `RecipeError` if the library was made with other models,
         `LibraryError` if the folder holds something else.
         """
-        folder = Path(path).expanduser().absolute()
-        store = open_store(folder, recipe or Recipe(), create=create)
+        ground = open_ground(path, recipe or Recipe(), create=create)
+        store = ground.store
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         try:
-            library = cls(
-                folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait, isolated=isolated
-            )
+            named = _named(recipe or store.recipe, given)
+            library = cls(ground, named, offline=offline, wait=wait, isolated=isolated)
             for part, model in given.items():
                 library._models.use(part, model)
         except BaseException:
@@ -111,7 +109,7 @@ class Library:
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
-        self._decoding.close()
+        self.decoding.close()
         self._searcher = None  # it maps the indexes' files
         self._store.close()
 
@@ -120,6 +118,18 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def place(self) -> str:
+        """Where the library is, as a person names it: its folder, or its address without a password."""
+        return self._ground.place
+
+    @property
+    def folder(self) -> Path:
+        """The library's folder. Raises `LibraryError` for a library that is in none."""
+        if self._ground.folder is None:
+            raise LibraryError(f"{self.place}: is in no folder")
+        return self._ground.folder
 
     @property
     def recipe(self) -> Recipe:
@@ -157,22 +167,21 @@ class Library:
         several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         files, problems = find_media(several)
         reports = [MediaReport(path, "failed", str(error)) for path, error in problems]
-        with self._writing() as store:
+        with self._writing() as writing:
+            store = writing.store
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
-            adding = Adding(store, self.folder, self._recipe, self._models, self._decoding)
+            adding = Adding(store, writing, self._ground.keep, self._recipe, self._models, self.decoding)
             try:
-                for position, file in enumerate(files):
-                    tell(Progress("files", file, position, len(files), "files"))
-                    reports.append(adding.add(file, tell))
+                reports += adding.add_all(files, tell)
             finally:
-                caches.refresh(store, self.folder)
+                self._ground.refresh(store)
         return AddReport(tuple(reports), tuple(self._models.notes))
 
     def reports(self) -> list[dict[str, Any]]:
         """Return what became of each file of every `add` that was not unchanged, oldest first, as JSON values: time,
         path, outcome, message, notes, segments, seconds, stages (seconds until each ended), versions."""
-        return list(journal.read(self.folder))
+        return self._ground.reports()
 
     def reindex(
         self,
@@ -192,8 +201,8 @@ class Library:
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         changed: list[Part] = [part for part, name in given.items() if name is not None]
         recipe = _named(self._recipe, given)
-        with self._writing() as store:
-            store.forget([modality for part in changed for modality in PARTS[part]], changed, recipe)
+        with self._writing(alone=True) as writing:
+            writing.store.forget([modality for part in changed for modality in PARTS[part]], changed, recipe)
         self._recipe = recipe
         self._models = LibraryModels(self._store, recipe, offline=self._models.offline)
         self._searcher = None
@@ -204,11 +213,86 @@ class Library:
 
         `media` is a path, or a name or glob that fits exactly one. Raises `LibraryError` if none or several fit.
         """
-        with self._writing() as store:
+        with self._writing() as writing:
             stored = self.find(media)
-            store.remove(stored.id)
-            caches.refresh(store, self.folder)
+            writing.store.remove(stored.id)
+            self._ground.refresh(writing.store)
         return stored.media.path
+
+    def merge(
+        self, others: Iterable[str | os.PathLike[str]], *, progress: ProgressCallback | None = None
+    ) -> MergeReport:
+        """Take over all that other libraries hold (folders or addresses), nothing being encoded again, and return which
+        media were carried over. Interrupted, the same call goes on. Raises `RecipeError` if they were made with other
+        models, `LibraryError` if one cannot be opened."""
+        from .merging import merge
+
+        with ExitStack() as stack:
+            sources = []
+            for other in others:
+                sources.append(open_ground(other, Recipe(), create=False).store)
+                stack.callback(sources[-1].close)
+            writing = stack.enter_context(self._writing())
+            stack.callback(self._ground.refresh, writing.store)
+            report = merge(sources, writing.store, progress or _no_progress)
+        self._recipe = self._store.recipe
+        return report
+
+    def import_vectors(
+        self,
+        vectors: str | os.PathLike[str],
+        media: str | os.PathLike[str],
+        *,
+        interval: float | None = None,
+        times: str | os.PathLike[str] | None = None,
+    ) -> StoredMedia:
+        """Take frame vectors (n, dim) computed elsewhere, an .npy file, as what is seen in a media file.
+
+        Row i was seen at `times[i]` seconds (an .npy file), or every `interval` seconds; given neither, the rows are
+        spread evenly. They must be of the library's visual model. Raises `LibraryError` where something does not fit.
+        """
+        from .imported import import_frames, read_vectors, sample_times
+
+        matrix, found = read_vectors(Path(vectors)), self.decoding.probe(Path(media).expanduser().absolute())
+        known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
+        with self._writing() as writing:
+            model = self._models.visual()
+            if model is None:
+                raise LibraryError(f"{self.place}: leaves out what is seen; there is no model to compare vectors with")
+            stored = import_frames(writing.store, self._recipe, found, model.model, matrix, known)
+            self._ground.refresh(writing.store)
+        return stored
+
+    def export_vectors(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        form: Literal["parquet", "npy"] = "parquet",
+        modalities: Iterable[Modality] | None = None,
+        rows: Literal["segments", "frames"] = "segments",
+    ) -> list[Path]:
+        """Write the vectors with their times into a folder, a file per modality (see `mmvideo.vectors.write`), and
+        return what was written."""
+        from .vectors import write
+
+        chosen = None if modalities is None else list(modalities)
+        with self._store.snapshot():
+            return write(self._store, Path(folder), form=form, modalities=chosen, rows=rows)
+
+    def export_tables(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        form: LakeFormat = "delta",
+        modalities: Iterable[Modality] | None = None,
+    ) -> list[Path]:
+        """Write the segments with their vectors into a folder as tables for data lakes (see `mmvideo.lake`), and return
+        what was written."""
+        from .lake import write_tables
+
+        chosen = None if modalities is None else list(modalities)
+        with self._store.snapshot():
+            return write_tables(self._store, Path(folder), form=form, modalities=chosen)
 
     # Keeping it whole
 
@@ -222,10 +306,10 @@ class Library:
         from .verify import verify
 
         if repair or drop:
-            with self._writing() as store:
-                return verify(store, self.folder, repair=True, drop=drop)
+            with self._writing(alone=True) as writing:
+                return verify(writing.store, self._ground.folder, repair=True, drop=drop)
         with self._store.snapshot():
-            return verify(self._store, self.folder)
+            return verify(self._store, self._ground.folder)
 
     def relocate(
         self, old: str | os.PathLike[str], new: str | os.PathLike[str]
@@ -238,18 +322,18 @@ class Library:
         from .verify import relocate
 
         before, now = (Path(os.path.abspath(Path(path).expanduser())) for path in (old, new))  # noqa: PTH100
-        with self._writing() as store:
-            moved, left = relocate(store, before, now)
+        with self._writing() as writing:
+            moved, left = relocate(writing.store, before, now)
         if not moved and not left:
-            raise LibraryError(f"{before}: nothing of it is in the library {self.folder}; `mmvideo ls` shows what is")
+            raise LibraryError(f"{before}: nothing of it is in the library {self.place}; `mmvideo ls` shows what is")
         return moved, left
 
     @contextmanager
-    def _writing(self) -> Iterator[Store]:
-        with writing(self.folder, wait=self.wait), Store.open(self.folder / DATABASE) as store:
-            self._models.writer = store
+    def _writing(self, *, alone: bool = False) -> Iterator[Writing]:
+        with self._ground.writing(wait=self.wait, alone=alone) as writing:
+            self._models.writer = writing.store
             try:
-                yield store
+                yield writing
             finally:
                 self._models.writer = None
 
@@ -286,20 +370,20 @@ class Library:
 
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
             text_weight=text_weight,
             min_score=min_score,
             without=without.strip() if without else None,
-            without_image=None if without_image is None else as_picture(without_image),
+            without_image=None if without_image is None else self._pictured(without_image),
             then=(then,) if isinstance(then, str) else tuple(then),
             within=within,
             distinct=distinct,
             where=where,
         )
-        return Hits(self._asked().search(query))
+        return Hits(self._asked().search(query), self._models.take_notes())
 
     def curve(
         self,
@@ -315,7 +399,7 @@ class Library:
         """
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
         )
         return self._asked().curve(query, self.find(media).id)
@@ -330,11 +414,15 @@ class Library:
             raise QueryError(f"the number of hits must be at least 1, not {limit}")
         return self._asked().similar(self.find(media), time, limit)
 
+    def _pictured(self, image: Any) -> Images:
+        """Return what a query shows; files are opened where media are."""
+        return self.decoding.picture(Path(image)) if isinstance(image, (str, os.PathLike)) else as_picture(image)
+
     def _asked(self) -> Searcher:
         from .search import Searcher
 
         if self._searcher is None:
-            self._searcher = Searcher(self._store, self.folder, self._models)
+            self._searcher = Searcher(self._store, self._ground.index, self._models)
         return self._searcher
 
     def media(self) -> list[Media]:
@@ -346,26 +434,13 @@ class Library:
 
         Raises `LibraryError` if none or several fit.
         """
-        from .filters import names as is_named
-
-        stored = self._store.find_media(Path(media).expanduser().absolute())
-        if stored is not None:
-            return stored
-        fitting = [other for other in self._store.media() if is_named(other.media, os.fspath(media))]
-        if len(fitting) == 1:
-            return fitting[0]
-        if not fitting:
-            raise LibraryError(f"{media}: not in the library {self.folder}; `mmvideo ls` shows what is")
-        names = ", ".join(str(other.media.path) for other in fitting[:3])
-        raise LibraryError(
-            f"{media}: fits {len(fitting)} media ({names}{', …' if len(fitting) > 3 else ''}); give the whole path"
-        )
+        return find(self._store, media)
 
     def by_id(self, media_id: int) -> StoredMedia:
         """Return the media of a hit's `media_id`. Raises `LibraryError` if there is none."""
         stored = self._store.media_by_id(media_id)
         if stored is None:
-            raise LibraryError(f"no media {media_id} in the library {self.folder}; `mmvideo ls` shows what is")
+            raise LibraryError(f"no media {media_id} in the library {self.place}; `mmvideo ls` shows what is")
         return stored
 
     def stored(self) -> list[StoredMedia]:

@@ -74,6 +74,16 @@ class LibraryModels:
             return None
         return self._get("screen")
 
+    def take_notes(self) -> list[str]:
+        """Return what the encoders in use had to say since they were last asked, such as that a text was cut."""
+        told: list[str] = []
+        for model in self._loaded.values():
+            notes = getattr(model, "notes", None)
+            if isinstance(notes, list):
+                told += notes
+                notes.clear()
+        return told
+
     def _get(self, part: Part) -> Any:
         name = getattr(self._recipe, part)
         if name == "none":
@@ -87,6 +97,7 @@ class LibraryModels:
                 self._require(part, known, model.model)
             elif self.writer is not None:
                 self.writer.set_model(part, model.model)
+                self._require(part, self.writer.models[part], model.model)  # another writer may have been first
             return model
 
     def _load(self, part: Part, name: str) -> Any:
@@ -103,7 +114,7 @@ class LibraryModels:
             raise self._refusal(part, known, ours)
 
     def _refusal(self, part: Part, known: ModelId, ours: str) -> RecipeError:
-        folder = self._store.path.parent
+        folder = self._store.place
         return RecipeError(
             f"{folder}: its {part} part was made with {known.name} (revision {known.revision}), not {ours}; "
             f"to make it again: mmvideo reindex --library {folder} --{part} {ours.split()[0]}"

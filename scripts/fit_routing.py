@@ -19,7 +19,6 @@ import numpy as np
 from mmvideo import Library, routing
 from mmvideo.datatypes import Query
 from mmvideo.evaluate import read_truth
-from mmvideo.search import Searcher
 
 
 def fit(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -45,7 +44,7 @@ def main() -> int:
     options = parser.parse_args()
     rows, seen = [], []
     with Library.open(options.library, offline=True) as library:
-        searcher = Searcher(library._store, library.folder, library._models)
+        searcher = library._asked()
         for question in read_truth(options.truth):
             if question.text and question.modality in ("visual", "speech"):
                 rankings = searcher.rankings(Query(text=question.text), ("visual", "speech"))

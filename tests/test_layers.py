@@ -9,7 +9,7 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "times", "written"},
+    {"datatypes", "errors", "times", "words", "written"},
     {
         "media",
         "decode",
@@ -21,7 +21,6 @@ ROWS = (
         "spelling",
         "passages",
         "subtitles",
-        "words",
         "encode",
         "pool",
         "store",
@@ -32,12 +31,25 @@ ROWS = (
         "metrics",
     },
     {"forms"},
-    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "routing"},
-    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate"},
-    {"adding"},
+    {
+        "caches",
+        "models",
+        "sandbox",
+        "refine",
+        "shown",
+        "seen",
+        "said",
+        "opening",
+        "finding",
+        "vectors",
+        "moving",
+        "routing",
+    },
+    {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
+    {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
-    {"commands"},
+    {"commands", "exchange"},
     {"cli", "__init__", "__main__"},
 )
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
