@@ -173,7 +173,10 @@ def said_in_words(
     expression = asked.any_word if asked.phrases else any_form
     found = store.match_words(expression, "speech", media=media, limit=limit) if expression else []
     if asked.phrases and not found:
-        found = store.match_words(_phrases(asked, forms), "speech", media=media, limit=limit)
+        # Stores read words joined by OR or by AND, not both: each phrase is asked for by itself.
+        every = [store.match_words(ways, "speech", media=media, limit=limit) for ways in _phrases(asked, forms)]
+        common = set.intersection(*({stored.id for stored, _ in some} for some in every))
+        found = [(stored, score) for stored, score in every[0] if stored.id in common]
     total = store.text_count()
     rarity = {
         word: words.rarity(store.document_frequency(" OR ".join(f'"{form}"' for form in some)) if some else 0, total)
@@ -191,10 +194,10 @@ def said_in_words(
     return [stored for stored, _ in found], worth
 
 
-def _phrases(asked: words.WordQuery, forms: Forms) -> str:
-    """Return an FTS5 expression for texts that hold every phrase, its words in any of their forms."""
+def _phrases(asked: words.WordQuery, forms: Forms) -> list[str]:
+    """Return an FTS5 expression for each phrase: texts that hold it, its words in any of their forms."""
     wanted = []
     for phrase in asked.phrases:
         ways = islice(product(*(list(forms.get(word, ())) or [word] for word in phrase)), MOST_WAYS)
-        wanted.append("(" + " OR ".join('"' + " ".join(way) + '"' for way in ways) + ")")
-    return " AND ".join(wanted)
+        wanted.append(" OR ".join('"' + " ".join(way) + '"' for way in ways))
+    return wanted
