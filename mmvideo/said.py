@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import words
 from .datatypes import Segment, Transcript, Vectors
+from .forms import Forms, held
 from .fuse import grow_peaks
 
 CONTEXT = 0.3
@@ -40,7 +41,7 @@ class Saying:
 def saying(
     segment: Segment,
     spoken: Spoken | None,
-    asked: words.WordQuery,
+    forms: Forms,
     vector: Vectors,
     cosine: float,
     usual: float,
@@ -57,22 +58,21 @@ def saying(
     if first == last:
         return Saying(start, end, cosine)
     nearness = (1.0 - CONTEXT) * (spoken.vectors[first:last] @ vector) + CONTEXT * cosine
-    held = [set(asked.words).intersection(words.tokens(text)) for text in spoken.texts[first:last]]
-    shares = np.array([len(some) for some in held]) / max(1, len(asked.words))
+    words_of = [set(held(forms, text)) for text in spoken.texts[first:last]]
+    shares = np.array([len(some) for some in words_of]) / max(1, len(forms))
     peak = grow_peaks(nearness + shares, floor=usual, fraction=GROWTH, limit=1)[0]
-    lacking = set().union(*held) - set().union(*held[peak.first : peak.last + 1])
-    also = [i for i, some in enumerate(held) if some & lacking] + [peak.first, peak.last]
+    lacking = set().union(*words_of) - set().union(*words_of[peak.first : peak.last + 1])
+    also = [i for i, some in enumerate(words_of) if some & lacking] + [peak.first, peak.last]
     start, end = max(start, spoken.starts[first + min(also)]), min(end, spoken.ends[first + max(also)])
     return Saying(float(start), float(max(start, end)), float(nearness.max()))
 
 
-def first_said(segment: Segment, transcript: Transcript | None, asked: words.WordQuery, otherwise: float) -> float:
+def first_said(segment: Segment, transcript: Transcript | None, forms: Forms, otherwise: float) -> float:
     """Return when the first of the query's words is said in a passage, or `otherwise` where words have no times."""
+    wanted = {token for some in forms.values() for form in some for token in form.split()}
     for utterance in transcript.utterances if transcript else ():
         if utterance.end > segment.start and utterance.start < segment.end:
             for word in utterance.words:
-                if segment.start <= word.start < segment.end and not set(words.tokens(word.text)).isdisjoint(
-                    asked.words
-                ):
+                if segment.start <= word.start < segment.end and not wanted.isdisjoint(words.tokens(word.text)):
                     return word.start
     return otherwise

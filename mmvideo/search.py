@@ -33,10 +33,12 @@ from .datatypes import (
 )
 from .errors import QueryError
 from .filters import chooses, clip, cut
+from .forms import Forms, Vocabulary, said_in_words
 from .fuse import Candidate, Moment, fit, fuse, logistic
 from .index import Nearest, cosines
 from .pool import unit
 from .refine import chains, distinct, turn_down
+from .routing import ROUTED, routed, stems
 from .said import Spoken, first_said
 from .said import saying as part_said
 from .seen import frame_shown, moments_seen
@@ -93,6 +95,8 @@ class Searcher:
         self._backgrounds: dict[Modality, tuple[int, Vectors]] = {}
         self._timelines: Kept[Timeline | None] = Kept()
         self._shown: tuple[int, Counter[str]] = (-1, Counter())
+        self._names: frozenset[str] | None = None
+        self._said_words: tuple[int, Vocabulary] | None = None
         self._spoken: Kept[Spoken | None] = Kept()
 
     def search(self, query: Query) -> list[Hit]:
@@ -122,11 +126,28 @@ class Searcher:
     ) -> dict[Modality, list[Candidate]]:
         """Return the candidates of each modality, lowered by what is not wanted."""
         rankings = self._rank_wanted(query, modalities, chosen, wanted)
+        if query.text and query.image is None and self._routed():
+            rankings = routed(words.plain(query.text), self.names(), rankings)
         media = sorted({candidate.media_id for ranking in rankings.values() for candidate in ranking})
         for unwanted in question.unwanted(query) if media else ():
             bad = self._rank_wanted(unwanted, question.modalities(unwanted), media, max(wanted, MANY))
             rankings = turn_down(rankings, bad.values())
         return rankings
+
+    def rankings(self, query: Query, modalities: Sequence[Modality]) -> dict[Modality, list[Candidate]]:
+        """Return what each modality finds by itself in the whole library, before they are weighed."""
+        with self._store.snapshot():
+            return self._rank_wanted(query, modalities, None, 10)
+
+    def names(self) -> frozenset[str]:
+        """Return the stems of the words that the visual model has names for; none if it has no fixed names."""
+        if self._names is None:
+            self._names = stems(getattr(self._models.visual(), "labels", ()))
+        return self._names
+
+    def _routed(self) -> bool:
+        model = self._store.models.get("visual")
+        return model is not None and model.name in ROUTED
 
     def _rank_wanted(
         self, query: Query, modalities: Sequence[Modality], chosen: Sequence[int] | None, wanted: int
@@ -197,7 +218,8 @@ class Searcher:
         """Return the folded words that are to be marked in what was found."""
         asked = [word for text in texts if text for word in words.parse(text).words]
         spelt = [other for word in asked for other in spellings(word, self._vocabulary())] if on_screen else []
-        return {*asked, *spelt}
+        said = [token for some in self._forms(asked).values() for form in some for token in form.split()]
+        return {*asked, *spelt, *said}
 
     def curve(self, query: Query, media_id: int) -> Curve:
         """Return how well each moment of one media answers a query, per modality."""
@@ -272,18 +294,18 @@ class Searcher:
         asked = words.parse(text)
         vector = self._models.passages().encode_texts([words.plain(text)])[0]
         meant = self._nearest("speech", vector, chosen)
-        said = self._store.match_words(asked.any_word, "speech", media=chosen, limit=CANDIDATES) if asked.words else []
-        segments = {segment.id: segment for segment, _ in said}
+        forms = self._forms(asked.words)
+        said, by_words = said_in_words(asked, forms, self._store, media=chosen, limit=CANDIDATES, weight=WORDS_WEIGHT)
+        segments = {segment.id: segment for segment in said}
         if not asked.phrases:  # quoted words must be there
             segments |= {segment.id: segment for segment, _ in meant}
         cosine = {segment.id: value for segment, value in meant}
         cosine |= self._cosines_of("speech", [i for i in segments if i not in cosine], vector)
-        by_words = self._worth_of_words(asked, said)
         usual = float(np.median(list(cosine.values()))) if cosine else 0.0
         found = []
         for segment_id, segment in segments.items():
             saying = part_said(
-                segment.segment, self._utterances(segment.media_id), asked, vector, cosine[segment_id], usual
+                segment.segment, self._utterances(segment.media_id), forms, vector, cosine[segment_id], usual
             )
             by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
             worth = by_words.get(segment_id, 0.0)
@@ -291,7 +313,7 @@ class Searcher:
             time = saying.start
             if worth > 0:
                 transcript = self._store.transcript(segment.media_id)
-                time = first_said(segment.segment, transcript, asked, time)
+                time = first_said(segment.segment, transcript, forms, time)
             start, end = min(saying.start, time), max(saying.end, time)
             match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
             match = replace(match, reasons=(("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth)))
@@ -299,21 +321,12 @@ class Searcher:
         found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
         return found[: 5 * limit]
 
-    def _worth_of_words(self, asked: words.WordQuery, said: Sequence[tuple[StoredSegment, float]]) -> dict[int, float]:
-        """Return, per passage that holds some of the query's words, the chance that this makes it an answer.
-
-        The part of the query's weight that a passage holds decides, squared: half of the words are no half of an
-        answer. BM25 orders passages that hold the same words.
-        """
-        total = self._store.text_count()
-        rarity = {w: words.rarity(self._store.document_frequency(f'"{w}"'), total) for w in asked.words}
-        best = max((score for _, score in said), default=0.0)
-        worth = {}
-        for segment, score in said:
-            covered = words.coverage(asked, segment.segment.text or "", rarity)
-            among = 0.8 + 0.2 * (score / best if best > 0 else 0.0)
-            worth[segment.id] = (WORDS_WEIGHT * covered * among) ** 2
-        return worth
+    def _forms(self, asked: Sequence[str]) -> Forms:
+        """Return what each word of a query may stand as in what was said."""
+        generation = self._store.generation("speech")
+        if self._said_words is None or self._said_words[0] != generation:
+            self._said_words = (generation, Vocabulary(self._store.texts("speech")))
+        return {word: self._said_words[1].forms(word) for word in asked}
 
     def _utterances(self, media_id: int) -> Spoken | None:
         """Return the utterances of a media that have vectors."""

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .datatypes import Match, Timeline, Vectors
 from .fuse import fit, grow_peaks, logistic, snap
 from .pool import softmax_mean
+
+STEADY = 0.5
+"""Part of its shot's mean in the score of a frame: one frame taken for something else ends nothing."""
+
+LONGEST_SHOT = 20.0
+"""Seconds: a longer take may show many things, its mean says nothing about one of them."""
+
+GROWTH = 0.6
+"""A peak grows down to this part of its height over what is usual."""
 
 
 def moments_seen(
@@ -21,16 +31,27 @@ def moments_seen(
     edges = timeline.edges()
     step = float(np.median(np.diff(edges)))
     found = []
-    for peak in grow_peaks(scores, floor=centre, limit=limit):
+    for peak in grow_peaks(steadied(timeline, scores), floor=centre, fraction=GROWTH, limit=limit):
         similarity = softmax_mean(scores[peak.first : peak.last + 1])
         start, end = (snap(float(edges[i]), timeline.cuts, step) for i in (peak.first, peak.last + 1))
-        time = float(timeline.times[peak.best])
+        best = peak.first + int(np.argmax(scores[peak.first : peak.last + 1]))
+        time = float(timeline.times[best])
         start, end = min(start, time), max(end, time)
         start, end = fit(start, end, timeline.start, timeline.end)
         score = logistic(similarity, half, scale)
         reasons = (("cosine", similarity), ("background", centre), ("half", half))
         found.append(Match("visual", score, start, end, time, similarity=similarity, reasons=reasons))
     return found
+
+
+def steadied(timeline: Timeline, scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the scores of all frames (n,), each mixed with the mean of its shot where that is not a long one."""
+    shot = np.searchsorted(timeline.cuts, timeline.times, side="right")
+    edges = np.concatenate(([timeline.start], timeline.cuts, [timeline.end]))
+    frames = np.bincount(shot, minlength=len(edges) - 1)
+    mean = np.bincount(shot, weights=scores, minlength=len(edges) - 1) / np.maximum(frames, 1)
+    steady = np.where(np.diff(edges) <= LONGEST_SHOT, STEADY, 0.0)[shot]
+    return np.asarray((1.0 - steady) * scores + steady * mean[shot], dtype=np.float64)
 
 
 def frame_shown(timeline: Timeline, time: float) -> Vectors:

@@ -30,6 +30,7 @@ ROWS = (
         "picture",
         "metrics",
     },
+    {"forms"},
     {
         "caches",
         "models",
@@ -42,6 +43,7 @@ ROWS = (
         "finding",
         "vectors",
         "moving",
+        "routing",
     },
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
     {"adding", "ground", "imported"},
