@@ -19,6 +19,7 @@ from ..written import TextReader
 from . import rapid
 from .clip import Clip
 from .conse import CLASSIFIER, Conse, missing
+from .exported import Precision
 from .sentence import Sentence
 from .weights import Place, hub_files, obtain, wants_offline, where
 
@@ -79,6 +80,10 @@ AUTO: dict[Part, tuple[tuple[str, Literal["here", "hub"]], ...]] = {
 """What "auto" tries in turn: weights on this machine, or on the hub. Whisper's base hears every language at 11 times
 the speed of the recording on two cores; small, four times as heavy, would hardly keep up with listening there."""
 
+INT8 = ":int8"
+"""After the name of a model of pictures: its weights are kept in 8 bits and computed by ONNX Runtime. It is a model of
+its own; its vectors are never compared with those of the whole one."""
+
 FALLBACK_NOTES = {
     "conse": "CLIP cannot be had here, so pictures are read by `conse`, a much weaker model that knows a thousand "
     "things by name; for CLIP connect to a network once, or name the folder of a CLIP model",
@@ -128,6 +133,11 @@ def resolve(part: Part, name: str = "auto", *, offline: bool = False) -> Resolve
         return _best(part, offline=offline)
     if name == "none":
         return Resolved(name)
+    if part == "visual" and name.endswith(INT8):
+        whole = resolve(part, name.removesuffix(INT8), offline=offline).name
+        if whole == "conse":
+            raise ModelError(f"{name}: conse has no matrices to keep in 8 bits; use conse")
+        return Resolved(whole + INT8)
     spec = next((spec for spec in MODELS.values() if name in (spec.name, spec.hub)), None)
     if spec is not None and spec.part != part:
         raise ModelError(f"{name}: a model for {spec.part}, not for {part}; for {part} there is {_names(part)}")
@@ -164,7 +174,9 @@ def load_visual(name: str = "auto", *, offline: bool = False, device: str | None
     name = resolve("visual", name, offline=offline).name
     if name == "conse":
         return Conse(_sentence("minilm", offline=offline), device=device)
-    return Clip(obtain(name, hub=_hub(name), offline=offline), name=name, device=device)
+    whole = name.removesuffix(INT8)
+    precision: Precision = "float32" if whole == name else "int8"
+    return Clip(obtain(whole, hub=_hub(whole), offline=offline), name=name, device=device, precision=precision)
 
 
 def load_passages(name: str = "auto", *, offline: bool = False) -> TextEncoder:

@@ -64,7 +64,8 @@ class Clip:
     @cached_property
     def model(self) -> ModelId:
         """Return name, revision and dimension; only the configuration is read."""
-        return ModelId(self._name, self._weights.revision, _dim(self._config, self._weights.folder))
+        revision = self._weights.revision + ("" if self._precision == "float32" else f"-{self._precision}")
+        return ModelId(self._name, revision, _dim(self._config, self._weights.folder))
 
     @property
     def frames(self) -> int:

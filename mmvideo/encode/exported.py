@@ -47,7 +47,7 @@ class Exported:
 
         onnxruntime.disable_telemetry_events()  # on Windows the switch in `mmvideo/__init__.py` does not exist
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is told by an exception, and torch computes it
         options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
