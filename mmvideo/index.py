@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from .datatypes import Vectors
 
 EXACT_LIMIT = 50_000
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 64
+CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 400
 
 Ids = NDArray[np.uint64]
 

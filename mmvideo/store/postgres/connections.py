@@ -23,7 +23,7 @@ MOST = 16
 """Connections that one process holds at most."""
 
 _SETTINGS = {
-    "hnsw.ef_search": "200",  # as many as a query wants: the server's own 40 would return 40
+    "hnsw.ef_search": "400",  # a query wants 200
     "hnsw.iterative_scan": "strict_order",  # goes on until a filter has let enough through
     "hnsw.max_scan_tuples": "40000",
     "jit": "off",  # compiling costs more than a query of ours takes
