@@ -36,6 +36,7 @@ from .datatypes import (
     Vectors,
 )
 from .errors import MediaError
+from .moving import Looking
 from .passages import passages
 from .pool import pool_windows
 from .sandbox import Decoding, Direct
@@ -201,6 +202,7 @@ def _encode(
     rows: list[int] = []
     last: NDArray[np.float32] | None = None
     encoded = 0
+    look = Looking(encoder)
     for frames in batches:
         signature = signatures(frames.images)
         fresh = []
@@ -210,7 +212,7 @@ def _encode(
                 fresh.append(position)
             rows.append(encoded + len(fresh) - 1)
         if fresh:
-            vectors.append(encoder.encode_images(frames.images[fresh]))
+            vectors.append(look(frames.images, fresh))
             encoded += len(fresh)
         times.append(frames.times)
         sigs.append(signature)

@@ -67,7 +67,7 @@ class Library:
         self._models = LibraryModels(self._store, recipe, offline=offline)
         self._recipe = recipe
         self._searcher: Searcher | None = None
-        self._decoding = Sandbox() if isolated else Direct()
+        self.decoding: Sandbox | Direct = Sandbox() if isolated else Direct()
 
     @classmethod
     def open(
@@ -109,7 +109,7 @@ class Library:
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
-        self._decoding.close()
+        self.decoding.close()
         self._searcher = None  # it maps the indexes' files
         self._store.close()
 
@@ -171,7 +171,7 @@ class Library:
             store = writing.store
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
-            adding = Adding(store, writing, self._ground.keep, self._recipe, self._models, self._decoding)
+            adding = Adding(store, writing, self._ground.keep, self._recipe, self._models, self.decoding)
             try:
                 reports += adding.add_all(files, tell)
             finally:
@@ -253,7 +253,7 @@ class Library:
         """
         from .imported import import_frames, read_vectors, sample_times
 
-        matrix, found = read_vectors(Path(vectors)), self._decoding.probe(Path(media).expanduser().absolute())
+        matrix, found = read_vectors(Path(vectors)), self.decoding.probe(Path(media).expanduser().absolute())
         known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
         with self._writing() as writing:
             model = self._models.visual()
@@ -370,20 +370,20 @@ class Library:
 
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
             text_weight=text_weight,
             min_score=min_score,
             without=without.strip() if without else None,
-            without_image=None if without_image is None else as_picture(without_image),
+            without_image=None if without_image is None else self._pictured(without_image),
             then=(then,) if isinstance(then, str) else tuple(then),
             within=within,
             distinct=distinct,
             where=where,
         )
-        return Hits(self._asked().search(query))
+        return Hits(self._asked().search(query), self._models.take_notes())
 
     def curve(
         self,
@@ -399,7 +399,7 @@ class Library:
         """
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
         )
         return self._asked().curve(query, self.find(media).id)
@@ -413,6 +413,10 @@ class Library:
         if limit < 1:
             raise QueryError(f"the number of hits must be at least 1, not {limit}")
         return self._asked().similar(self.find(media), time, limit)
+
+    def _pictured(self, image: Any) -> Images:
+        """Return what a query shows; files are opened where media are."""
+        return self.decoding.picture(Path(image)) if isinstance(image, (str, os.PathLike)) else as_picture(image)
 
     def _asked(self) -> Searcher:
         from .search import Searcher

@@ -74,6 +74,16 @@ class LibraryModels:
             return None
         return self._get("screen")
 
+    def take_notes(self) -> list[str]:
+        """Return what the encoders in use had to say since they were last asked, such as that a text was cut."""
+        told: list[str] = []
+        for model in self._loaded.values():
+            notes = getattr(model, "notes", None)
+            if isinstance(notes, list):
+                told += notes
+                notes.clear()
+        return told
+
     def _get(self, part: Part) -> Any:
         name = getattr(self._recipe, part)
         if name == "none":

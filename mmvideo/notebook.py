@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from .datatypes import Hit
@@ -15,7 +16,11 @@ SHOWN = 24
 
 
 class Hits(list[Hit]):
-    """Hits, best first: a plain list with a `_repr_html_`."""
+    """Hits, best first: a plain list with a `_repr_html_`; `notes` tell what a careful user wants to know of them."""
+
+    def __init__(self, hits: Iterable[Hit] = (), notes: Sequence[str] = ()) -> None:
+        super().__init__(hits)
+        self.notes = tuple(notes)
 
     def _repr_html_(self) -> str:
         """Return a table, a row per hit: thumbnail, file and time, score, and the words said."""
@@ -40,14 +45,13 @@ def _thumbnail(hit: Hit) -> str | None:
     """Return the hit's best frame as base64 JPEG, None without picture or where the file is gone."""
     from PIL import Image
 
-    from .decode import frame_at
-    from .media import probe
+    from .sandbox import shared
 
     try:
-        media = probe(hit.path)
+        media = shared().probe(hit.path)
         if media.video is None:
             return None
-        image = Image.fromarray(frame_at(media, hit.time, short_side=120).images[0])
+        image = Image.fromarray(shared().frame_at(media, hit.time, short_side=120).images[0])
     except MediaError:
         return None
     buffer = io.BytesIO()

@@ -43,7 +43,7 @@ from .said import saying as part_said
 from .seen import frame_shown, moments_seen
 from .shown import rank_shown
 from .spelling import spellings
-from .store import Store, StoredMedia, StoredSegment
+from .store import Store, StoredMedia, StoredSegment, unreadable
 
 CANDIDATES = 200
 """Segments that the index of a modality proposes."""
@@ -405,6 +405,8 @@ class Searcher:
         if known is None or known[0] != generation:
             few: NDArray[np.uint64] = index.spread(BACKGROUND) if index is not None else np.zeros(0, np.uint64)
             batches = [vectors for _, vectors in self._store.vectors(modality, ids=[int(i) for i in few])]
+            if not batches:
+                raise unreadable(self._store.place, f"the {modality} index knows other segments")
             known = (generation, np.concatenate(batches))
             self._backgrounds[modality] = known
         return known[1]
@@ -419,7 +421,8 @@ class Searcher:
 
     def _hit(self, moment: Moment, telling: Collection[str] = ()) -> Hit:
         stored = self._store.media_by_id(moment.media_id)
-        assert stored is not None, "a segment belongs to a media"  # noqa: S101 - the database's own foreign key
+        if stored is None:
+            raise unreadable(self._store.place, "a segment belongs to no media")
         start, end = fit(moment.start, moment.end, stored.media.start, stored.media.end)
         matches = tuple(
             replace(match, marks=words.spans(match.text, telling)) if match.text and telling else match

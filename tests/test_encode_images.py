@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import string
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +15,23 @@ import pytest
 
 from mmvideo.datatypes import ImageTextEncoder
 from mmvideo.encode import load_visual
+from mmvideo.encode.checkpoint import Batches
 from mmvideo.encode.clip import Clip
 from mmvideo.encode.weights import find
 from mmvideo.errors import ModelError
+from mmvideo.moving import ClipEncoder, Looking
 
-FAMILIES = ["clip", "siglip", "siglip2-fixed", "siglip2-naflex"]
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+from .families import FAMILIES, FRAMES, save
+
+FEATURED = tuple(family for family in FAMILIES if "retrieval" not in family and family != "x-clip")
+"""The families of which transformers has the features of pictures and of texts as methods."""
 TEXTS = ["a dog", "A red car on the road, at night!", "", "word " * 120]
 SIZES = [(48, 64), (33, 57), (90, 31), (30, 30), (7, 200)]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {family: _save(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
+    return {family: save(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module", params=[*FAMILIES, "conse"])
@@ -45,53 +48,6 @@ def images() -> list[np.ndarray]:
     numbers = np.random.default_rng(0)
     coarse = [numbers.integers(0, 256, (height // 6 + 1, width // 6 + 1, 3), np.uint8) for height, width in SIZES]
     return [np.kron(c, np.ones((6, 6, 1), np.uint8))[:h, :w] for c, (h, w) in zip(coarse, SIZES, strict=True)]
-
-
-def _save(family: str, folder: Path) -> Path:
-    import torch
-    from transformers import CLIPConfig, CLIPModel, Siglip2Config, Siglip2Model, SiglipConfig, SiglipModel
-    from transformers.models.clip import CLIPImageProcessorPil
-    from transformers.models.siglip import SiglipImageProcessorPil
-    from transformers.models.siglip2 import Siglip2ImageProcessorPil
-
-    torch.manual_seed(0)
-    tokenizer = _tokenizer(family)
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    words = {**TOWER, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "projection_size": 32}
-    pictures = {**TOWER, "image_size": 30, "patch_size": 6}
-    if family == "clip":
-        model = CLIPModel(CLIPConfig(text_config=words, vision_config=pictures, projection_dim=20))
-        processor = CLIPImageProcessorPil(size={"shortest_edge": 30}, crop_size={"height": 30, "width": 30})
-    elif family == "siglip2-naflex":
-        pictures = {**TOWER, "num_patches": 16, "patch_size": 6}
-        model = Siglip2Model(Siglip2Config(text_config=words, vision_config=pictures))
-        processor = Siglip2ImageProcessorPil(patch_size=6, max_num_patches=16)
-    else:
-        model = SiglipModel(SiglipConfig(text_config=words, vision_config=pictures))
-        processor = SiglipImageProcessorPil(size={"height": 30, "width": 30})
-    for part in (model, processor, tokenizer):
-        part.save_pretrained(folder)
-    return folder
-
-
-def _tokenizer(family: str):
-    """A tokenizer of the family's class that spells every word."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import CLIPTokenizer, PreTrainedTokenizerFast, Siglip2Tokenizer
-
-    letters = string.ascii_letters + string.digits + string.punctuation
-    if family == "clip":
-        spelled = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-        return CLIPTokenizer({token: number for number, token in enumerate(spelled)}, [], model_max_length=77)
-    if family.startswith("siglip2"):
-        vocabulary = {token: n for n, token in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *letters])}
-        # As the published checkpoints have it: no attention mask, padding on the right.
-        return Siglip2Tokenizer(vocabulary, [], padding_side="right", model_input_names=["input_ids"])
-    words = Tokenizer(models.WordLevel({token: n for n, token in enumerate(["</s>", "<unk>", *letters])}, "<unk>"))
-    words.normalizer = normalizers.Lowercase()
-    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    special = {"pad_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "</s>"}
-    return PreTrainedTokenizerFast(tokenizer_object=words, model_input_names=["input_ids"], **special)
 
 
 # Every encoder
@@ -132,7 +88,7 @@ def test_nothing_makes_no_vectors(encoder: ImageTextEncoder) -> None:
 # The CLIP family
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FEATURED)
 def test_equals_transformers_called_directly(
     family: str, folders: dict[str, Path], images: list[np.ndarray], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,10 +108,127 @@ def test_equals_transformers_called_directly(
             expected = torch.nn.functional.normalize(model.get_image_features(**inputs).pooler_output)
             np.testing.assert_allclose(vector, expected[0].numpy(), atol=1e-4)
         for text, vector in zip(TEXTS, words, strict=True):
-            padding = "do_not_pad" if family == "clip" else "max_length"
-            inputs = tokenizer([text], padding=padding, max_length=24, truncation=True, return_tensors="pt")
+            padding = "max_length" if family.startswith("siglip") else "do_not_pad"
+            longest = 22 if family == "altclip" else 24  # RoBERTa's positions begin after the padding's
+            inputs = tokenizer([text], padding=padding, max_length=longest, truncation=True, return_tensors="pt")
+            if family == "blip":  # as its own processor asks
+                inputs.pop("token_type_ids", None)
             expected = torch.nn.functional.normalize(model.get_text_features(**inputs).pooler_output)
             np.testing.assert_allclose(vector, expected[0].numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["blip-retrieval", "blip-2-retrieval"])
+def test_cosines_are_those_of_blip_for_retrieval(
+    family: str, folders: dict[str, Path], images: list[np.ndarray]
+) -> None:
+    """Their classes give scores of pairs: BLIP's is the cosine, BLIP-2's the best of its queries' cosines, of which we
+    keep the mean."""
+    import torch
+    import transformers
+    from PIL import Image
+
+    encoder = load_visual(str(folders[family]), offline=True, device="cpu")
+    ours = encoder.encode_images(images) @ encoder.encode_texts(TEXTS[:2]).T
+    processor = transformers.AutoImageProcessor.from_pretrained(folders[family], backend="pil")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folders[family])
+    pixels = processor(images=[Image.fromarray(image) for image in images], return_tensors="pt")
+    named = "Blip2ForImageTextRetrieval" if "2" in family else "BlipForImageTextRetrieval"
+    model = getattr(transformers, named).from_pretrained(folders[family]).eval()
+    for column, text in enumerate(TEXTS[:2]):
+        words = tokenizer([text], max_length=24, truncation=True, return_tensors="pt")
+        words.pop("token_type_ids", None)
+        with torch.inference_mode():
+            if "2" not in family:
+                expected = model(**words, **pixels, use_itm_head=False).itm_score[:, 0]
+            else:
+                made = model(**words, **pixels)
+                means = torch.nn.functional.normalize(made.image_embeds.mean(dim=1), dim=-1)
+                expected = means @ made.text_embeds[0]
+                best = made.logits_per_image.reshape(len(images), -1)[:, 0]
+                assert (best >= expected * made.image_embeds.mean(dim=1).norm(dim=-1) - 1e-5).all()
+        np.testing.assert_allclose(ours[:, column], expected.numpy(), atol=1e-4)
+
+
+def test_clips_equal_x_clip_called_directly(folders: dict[str, Path], images: list[np.ndarray]) -> None:
+    import torch
+    from transformers import AutoImageProcessor, XCLIPModel
+
+    encoder = load_visual(str(folders["x-clip"]), offline=True, device="cpu")
+    assert isinstance(encoder, ClipEncoder)
+    assert encoder.frames == FRAMES
+    numbers = np.random.default_rng(1)
+    clips = [numbers.integers(0, 256, (FRAMES, 40, 50, 3), np.uint8) for _ in range(3)]
+    model = XCLIPModel.from_pretrained(folders["x-clip"]).eval()
+    processor = AutoImageProcessor.from_pretrained(folders["x-clip"], backend="pil")
+    for clip, vector in zip(clips, encoder.encode_clips(clips), strict=True):
+        pixels = processor(images=list(clip), return_tensors="pt")["pixel_values"][None]
+        with torch.inference_mode():
+            expected = torch.nn.functional.normalize(model.get_video_features(pixels).pooler_output)
+        np.testing.assert_allclose(vector, expected[0].numpy(), atol=1e-4)
+    forward, backward = encoder.encode_clips([clips[0], clips[0][::-1]])
+    assert np.abs(forward - backward).max() > 1e-4  # the order of frames counts
+    assert encoder.encode_clips([]).shape == (0, encoder.model.dim)
+
+
+def test_a_sample_is_seen_with_those_around_it(folders: dict[str, Path]) -> None:
+    encoder = load_visual(str(folders["x-clip"]), offline=True, device="cpu")
+    assert isinstance(encoder, ClipEncoder)
+    film = np.random.default_rng(2).integers(0, 256, (10, 30, 30, 3), np.uint8)
+    look = Looking(encoder)
+    found = np.concatenate([look(film[:6], [0, 3]), look(film[6:], [0, 3])])  # samples 0, 3, 6 and 9
+    stretches = [film[0:4], film[1:5], film[4:8], film[6:10]]
+    np.testing.assert_allclose(found, encoder.encode_clips(stretches), atol=1e-5)
+    single = Looking(load_visual(str(folders["clip"]), offline=True, device="cpu"))
+    assert single(film[:3], [1]).shape == (1, 20)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_points_the_same_way(family: str, folders: dict[str, Path], images: list[np.ndarray]) -> None:
+    """What a GPU computes in float16, computed in float16 on the CPU."""
+    whole, half = (Clip(find(str(folders[family])), name=family, device="cpu", half=h) for h in (False, True))
+    for name, items in (("encode_images", images), ("encode_texts", TEXTS)):
+        cosines = (getattr(whole, name)(items) * getattr(half, name)(items)).sum(axis=1)
+        assert cosines.min() >= 0.999
+
+
+def test_a_longer_text_than_the_model_reads_is_told(folders: dict[str, Path]) -> None:
+    encoder = load_visual(str(folders["clip"]), offline=True, device="cpu")
+    assert isinstance(encoder, Clip)
+    encoder.encode_texts(["a dog", "exactly twenty-two let"[:22].replace(" ", "")])
+    assert encoder.notes == []
+    encoder.encode_texts(["word " * 40])
+    encoder.encode_texts(["word " * 50])
+    assert len(encoder.notes) == 1
+    assert "reads 24 tokens" in encoder.notes[0]
+
+
+def test_a_batch_that_does_not_fit_is_halved(folders: dict[str, Path]) -> None:
+    import torch
+
+    network = torch.nn.Linear(1, 1)
+    network.device = torch.device("cpu")
+    sizes: list[int] = []
+
+    def encode(items: list[float]) -> np.ndarray:
+        sizes.append(len(items))
+        if len(items) > 3:
+            raise torch.cuda.OutOfMemoryError
+        return np.array(items, np.float32)[:, None]
+
+    batches = Batches(8)
+    found = np.concatenate(batches.over([float(i) for i in range(7)], encode, network))
+    assert found[:, 0].tolist() == list(range(7))
+    assert sizes == [7, 4, 2, 2, 2, 1]
+    assert batches.size == 2
+
+
+def test_weights_that_leave_a_part_out_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A checkpoint of one class loaded as another one would answer with random numbers."""
+    folder = Path(shutil.copytree(folders["blip"], tmp_path / "other"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["BlipForImageTextRetrieval"]}))
+    with pytest.raises(ModelError, match="leave a part of BlipForImageTextRetrieval out"):
+        load_visual(str(folder), offline=True).encode_texts(["a dog"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -289,3 +362,22 @@ def test_find_reads_a_local_folder(folders: dict[str, Path]) -> None:
     assert weights is not None
     assert weights.origin == "folder"
     assert weights.size == (folders["clip"] / "model.safetensors").stat().st_size
+
+
+def test_a_query_that_is_cut_says_so(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mmvideo import Library
+    from mmvideo.cli import main
+    from mmvideo.datatypes import Recipe
+
+    from .films import make_film
+
+    film, place = make_film(tmp_path / "film.mp4", [("red", 2), ("blue", 2)], sound=False), tmp_path / "l.mmv"
+    visual = str(folders["x-clip"])  # a segment encoder through the whole pipeline
+    with Library.open(place, visual=visual, recipe=Recipe(visual=visual, speech="none", screen="none")) as library:
+        assert library.add(film).count("added") == 1
+        assert library.search("a red square", limit=1).notes == ()
+        assert library.search(image=np.zeros((9, 9, 3), np.uint8), limit=1)[0].path == film
+    assert main(["search", "-l", str(place), "--json", "word " * 40]) == 0
+    assert "reads 24 tokens of a text" in capsys.readouterr().err

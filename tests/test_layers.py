@@ -30,7 +30,7 @@ ROWS = (
         "picture",
         "metrics",
     },
-    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "finding", "vectors"},
+    {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "finding", "vectors", "moving"},
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
     {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},

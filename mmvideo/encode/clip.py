@@ -1,22 +1,17 @@
-"""Pictures and words in one space by CLIP and its kin, through transformers.
+"""Pictures, or clips of several frames, and words in one space: CLIP and its kin, through transformers.
 
-Every checkpoint that transformers loads as a model with `get_image_features` and `get_text_features` will do: CLIP
-(Radford et al. 2021, arXiv 2103.00020), SigLIP (Zhai et al. 2023, arXiv 2303.15343), SigLIP 2 (Tschannen et al. 2025,
-arXiv 2502.14786) and others of the shape. Weights are loaded from a folder that is already on this machine, never with
-code of their own, and pickled ones only through torch's restricted loader.
+Every checkpoint will do whose network can put pictures (or clips) and texts into one space; `spaces` tells which. That
+is CLIP (Radford et al. 2021, arXiv 2103.00020) and OpenCLIP in transformers' form, SigLIP (Zhai et al. 2023, arXiv
+2303.15343) and SigLIP 2 (arXiv 2502.14786), ALIGN, AltCLIP, Chinese-CLIP, MetaCLIP 2, BLIP and BLIP-2's retrieval
+models; of clips X-CLIP. The table with what was run is in `docs/MODELS.md`.
 
-Pictures go through the checkpoint's own processor in its Pillow form: torchvision resizes a little differently, and
-vectors of one model must not depend on what else is installed. It costs 4.7 ms a frame; lines of our own cost 4.0 ms.
+A model of clips is a segment encoder: it sees `frames` consecutive samples around a moment (`mmvideo.moving`).
 """
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,74 +19,103 @@ import numpy as np
 
 from ..datatypes import Images, ModelId, Vectors
 from ..errors import ModelError
+from . import checkpoint
+from .checkpoint import Batches
+from .spaces import Space, space
 from .weights import Weights
-
-BATCH = 32
-"""Pictures or texts computed together; 80 ms a picture (ViT-B/32, two cores) whatever the batch."""
-
-SIGLIP_WIDTH = 768
-"""Width of SigLIP's towers where its configuration, which leaves out defaults, does not say."""
 
 
 class Clip:
     """An `ImageTextEncoder` from a folder that transformers can load.
 
-    `device` is torch's name of one; left out, the GPU where there is one. `ModelError` if the folder holds a model
-    without pictures or without words.
+    `device` is torch's name of one; left out, the GPU where there is one, and there in `half` precision. `prompt`
+    stands around every text, "{}" for none: queries are sentences, and none of these families wants a template around
+    one. `ModelError` if the folder holds a model without pictures or without words. What a careful user wants to know
+    is in `notes`.
     """
 
-    def __init__(self, weights: Weights, *, name: str, device: str | None = None, batch_size: int = BATCH) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        name: str,
+        device: str | None = None,
+        batch_size: int | None = None,
+        half: bool | None = None,
+        prompt: str = "{}",
+    ) -> None:
+        self.notes: list[str] = []
         self._weights = weights
         self._name = name
         self._device = device
-        self._batch_size = batch_size
+        self._half = half
+        self._batches = Batches(batch_size)
+        self._prompt = prompt
         self._config = _config(weights.folder)
 
     @cached_property
     def model(self) -> ModelId:
         """Return name, revision and dimension; only the configuration is read."""
-        return ModelId(self._name, self._weights.revision, _dim(self._config))
+        return ModelId(self._name, self._weights.revision, _dim(self._config, self._weights.folder))
+
+    @property
+    def frames(self) -> int:
+        """How many consecutive frames the network looks at together, 1 for a model of pictures; the weights are loaded
+        for it."""
+        return self._space.frames
+
+    @property
+    def longest_text(self) -> int:
+        """How many tokens of a text the network reads; the weights are loaded for it."""
+        return self._longest_text
 
     def encode_images(self, images: Images | Sequence[Images]) -> Vectors:
-        """Return one unit vector per picture, shape (n, dim) float32; n may be 0."""
-        batches = (list(images[first : first + self._batch_size]) for first in range(0, len(images), self._batch_size))
-        return self._joined([self._encode_pictures(batch) for batch in batches])
+        """Return one unit vector per picture, shape (n, dim) float32; n may be 0.
+
+        A model of clips sees each as a clip that stands still.
+        """
+        if not len(images):
+            return self._joined([])
+        if self.frames > 1:
+            return self.encode_clips([np.stack([image] * self.frames) for image in images])
+        return self._joined(self._batches.over(list(images), self._encode_pictures, self._network))
+
+    def encode_clips(self, clips: Sequence[Images]) -> Vectors:
+        """Return one unit vector per clip of (`frames`, height, width, 3) uint8 pictures, shape (n, dim) float32."""
+        if not len(clips):
+            return self._joined([])
+        return self._joined(self._batches.over(clips, self._encode_clips, self._network))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return one unit vector per text, shape (n, dim) float32; n may be 0.
 
-        Longer texts are cut to what the model reads (77 tokens in CLIP, 64 in SigLIP). No prompt is put around them.
+        Longer texts are cut to what the model reads (77 tokens in CLIP, 64 in SigLIP), and a note says so.
         """
-        batches = (list(texts[first : first + self._batch_size]) for first in range(0, len(texts), self._batch_size))
-        return self._joined([self._encode_words(batch) for batch in batches])
+        if not len(texts):
+            return self._joined([])
+        return self._joined(self._batches.over([self._prompt.format(t) for t in texts], self._encode, self._network))
 
     def _encode_pictures(self, images: list[Images]) -> Vectors:
         inputs = self._processor(images=images, input_data_format="channels_last", return_tensors="pt")
-        return self._unit(self._network.get_image_features, inputs)
+        assert self._space.pictures is not None, "checked when it was loaded"  # noqa: S101
+        return checkpoint.unit_rows(self._space.pictures(checkpoint.moved(self._network, inputs)))
 
-    def _encode_words(self, texts: list[str]) -> Vectors:
-        tokenizer = self._tokenizer
-        siglip = str(self._config["model_type"]).startswith("siglip")
-        if siglip and type(tokenizer).__name__.startswith(("Gemma", "Siglip2")):
-            # SigLIP 2 was trained on lower case; before transformers 5 its tokenizer leaves that to the caller.
+    def _encode_clips(self, clips: list[Images]) -> Vectors:
+        flat = [image for clip in clips for image in clip]
+        inputs = self._processor(images=flat, input_data_format="channels_last", return_tensors="pt")
+        pixels = inputs["pixel_values"].reshape(len(clips), self.frames, *inputs["pixel_values"].shape[-3:])
+        assert self._space.clips is not None, "checked when it was loaded"  # noqa: S101
+        return checkpoint.unit_rows(self._space.clips(checkpoint.moved(self._network, {"pixel_values": pixels})))
+
+    def _encode(self, texts: list[str]) -> Vectors:
+        if _leaves_case_to_us(self._tokenizer):
             texts = [text.lower() for text in texts]
-        inputs = tokenizer(
-            texts,
-            padding="max_length" if siglip else True,  # SigLIP reads its vector off the last place, padded or not
-            truncation=True,
-            max_length=self._longest_text,
-            return_tensors="pt",
-        )
-        return self._unit(self._network.get_text_features, inputs)
-
-    def _unit(self, features: Any, inputs: Any) -> Vectors:
-        import torch
-
-        with torch.inference_mode():
-            output = features(**{key: value.to(self._network.device) for key, value in inputs.items()})
-            vectors = output if isinstance(output, torch.Tensor) else output.pooler_output  # the latter since version 5
-            unit = torch.nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy()
-        return np.asarray(unit, np.float32)
+        inputs, cut = checkpoint.tokenize(self._network, self._tokenizer, texts, self._longest_text)
+        note = f"{self._name} reads {self._longest_text} tokens of a text; what came after was left out"
+        if cut and note not in self.notes:
+            self.notes.append(note)
+        assert self._space.texts is not None, "checked when it was loaded"  # noqa: S101
+        return checkpoint.unit_rows(self._space.texts(checkpoint.moved(self._network, inputs)))
 
     def _joined(self, batches: list[Vectors]) -> Vectors:
         vectors = np.concatenate(batches) if batches else np.empty((0, self.model.dim), np.float32)
@@ -102,77 +126,52 @@ class Clip:
 
     @cached_property
     def _longest_text(self) -> int:
-        text = self._network.config.text_config
-        return min(int(text.max_position_embeddings), int(self._tokenizer.model_max_length))
+        return checkpoint.longest_text(self._network, self._tokenizer)
+
+    @cached_property
+    def _space(self) -> Space:
+        return space(self._network)
 
     @cached_property
     def _network(self) -> Any:
-        import torch
-        from transformers import AutoModel
-
-        with _loading(self._weights.folder):
-            network = AutoModel.from_pretrained(
-                self._weights.folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                weights_only=True,
-                dtype=torch.float32,
-            )
-        if not (hasattr(network, "get_image_features") and hasattr(network, "get_text_features")):
+        network = checkpoint.load_network(self._weights.folder, device=self._device, half=self._half)
+        found = space(network)
+        if found.texts is None or (found.pictures is None and found.clips is None):
             raise ModelError(f"{self._weights.folder}: {type(network).__name__} has no vectors of pictures and texts")
-        return network.eval().to(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return network
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        with _loading(self._weights.folder):
-            return AutoTokenizer.from_pretrained(self._weights.folder, local_files_only=True, trust_remote_code=False)
+        return checkpoint.load_tokenizer(self._weights.folder)
 
     @cached_property
     def _processor(self) -> Any:
-        from transformers import AutoImageProcessor
-
-        named_backends = find_spec("transformers.image_processing_backends") is not None
-        pillow: dict[str, Any] = {"backend": "pil"} if named_backends else {"use_fast": False}
-        with _loading(self._weights.folder):
-            return AutoImageProcessor.from_pretrained(
-                self._weights.folder, local_files_only=True, trust_remote_code=False, **pillow
-            )
+        return checkpoint.load_image_processor(self._weights.folder)
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    config = dict(json.loads((folder / "config.json").read_text("utf-8")))
-    if "vision_config" not in config or "text_config" not in config:
+    config = checkpoint.read_config(folder)
+    if "vision_config" not in config or not ("text_config" in config or "qformer_config" in config):
         kind = config.get("model_type", "unknown")
         raise ModelError(f"{folder}: a model of type {kind}, which has no common space for pictures and texts")
     return config
 
 
-def _dim(config: dict[str, Any]) -> int:
-    """Return the length of a vector, from the configuration alone."""
-    if str(config["model_type"]).startswith("siglip"):
-        return int(config["vision_config"].get("hidden_size", SIGLIP_WIDTH))
-    return int(config.get("projection_dim", 512))
+def _dim(config: dict[str, Any], folder: Path) -> int:
+    """Return the length of a vector, from the configuration alone.
+
+    Published checkpoints say it; asking transformers for a default costs its import. Retrieval classes of BLIP project
+    to `image_text_hidden_size`; where nothing projects (SigLIP), a vector is as wide as the tower.
+    """
+    retrieval = any("ImageTextRetrieval" in str(name) for name in config.get("architectures") or ())
+    key = "image_text_hidden_size" if retrieval else "projection_dim"
+    if key in config:
+        return int(config[key])
+    whole = checkpoint.whole_config(folder)
+    return int(getattr(whole, key, None) or whole.vision_config.hidden_size)
 
 
-@contextmanager
-def _loading(folder: Path) -> Iterator[None]:
-    """Keep transformers' bars and notes off the terminal, and tell its many errors as one."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:  # its own, torch's, pickle's, safetensors' and those of the libraries it misses
-        reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
-        remedy = "; pip install sentencepiece" if "SentencePiece" in reason else ""  # SigLIP 1 has no other tokenizer
-        raise ModelError(f"{folder}: transformers cannot load it ({reason}){remedy}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+def _leaves_case_to_us(tokenizer: Any) -> bool:
+    """Tell whether the network was trained on lower case and its tokenizer keeps capitals: SigLIP 2's, which before
+    transformers 5 is Gemma's without an attention mask."""
+    return "attention_mask" not in tokenizer.model_input_names and type(tokenizer).__name__.startswith("Gemma")

@@ -1,0 +1,260 @@
+"""Small random networks of the real classes of the image-text families, saved with their real processors.
+
+No weights of these families install as a package; what can be checked on these is all that mmvideo does around them.
+Tokenizers spell every word, from vocabularies of letters.
+"""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+LETTERS = string.ascii_letters + string.digits + string.punctuation
+FRAMES = 4
+"""Of the clips that the small X-CLIP takes."""
+
+FAMILIES = (
+    "clip",
+    "siglip",
+    "siglip2-fixed",
+    "siglip2-naflex",
+    "align",
+    "altclip",
+    "chinese-clip",
+    "metaclip-2",
+    "blip",
+    "blip-retrieval",
+    "blip-2-retrieval",
+    "x-clip",
+)
+
+
+def save(family: str, folder: Path) -> Path:
+    """Save a small random model of a family with its processors, and return the folder."""
+    import torch
+
+    torch.manual_seed(0)
+    tokenizer = tokenizer_of(family)
+    model, processor = _MAKERS["siglip2" if family.startswith("siglip2") else family](tokenizer, family)
+    for part in (model, processor, tokenizer):
+        part.save_pretrained(folder)
+    return folder
+
+
+def tokenizer_of(family: str) -> Any:
+    """A tokenizer of the family's class that spells every word."""
+    from transformers import CLIPTokenizer, Siglip2Tokenizer
+
+    if family in ("clip", "metaclip-2", "x-clip"):
+        spelled = [*LETTERS, *(letter + "</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
+        return CLIPTokenizer({token: number for number, token in enumerate(spelled)}, [], model_max_length=77)
+    if family.startswith("siglip2"):
+        vocabulary = {token: n for n, token in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *LETTERS])}
+        # As the published checkpoints have it: no attention mask, padding on the right.
+        return Siglip2Tokenizer(vocabulary, [], padding_side="right", model_input_names=["input_ids"])
+    if family == "siglip":
+        return _spelling(["</s>", "<unk>"], names=["input_ids"], pad="</s>", eos="</s>", unk="<unk>", bos="</s>")
+    if family in ("altclip", "clap", "pe-audio"):
+        return roberta(family)
+    return _bert()
+
+
+def _bert() -> Any:
+    from transformers import BertTokenizer
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = dict.fromkeys([*string.ascii_lowercase, *string.digits, *string.punctuation])
+    words = [*special, *letters, *(f"##{letter}" for letter in letters)]
+    return BertTokenizer({word: number for number, word in enumerate(words)}, model_max_length=512)
+
+
+def roberta(family: str) -> Any:
+    """A tokenizer in RoBERTa's form: <s> … </s>, the padding's number is 1."""
+    from tokenizers.processors import TemplateProcessing
+
+    made = _spelling(
+        ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        names=["input_ids", "attention_mask"],
+        bos="<s>",
+        pad="<pad>",
+        eos="</s>",
+        unk="<unk>",
+        cls="<s>",
+        sep="</s>",
+    )
+    made.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    made.model_max_length = 512
+    return made
+
+
+def _spelling(special: list[str], *, names: list[str], **roles: str) -> Any:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({token: n for n, token in enumerate([*special, *LETTERS])}, "<unk>"))
+    words.normalizer = normalizers.Lowercase()
+    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokens = {f"{role}_token": token for role, token in roles.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=words, model_input_names=names, **tokens)
+
+
+def _words(tokenizer: Any, **more: Any) -> dict[str, Any]:
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return {**TOWER, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": 24, **more}
+
+
+PICTURES = {**TOWER, "image_size": 30, "patch_size": 6}
+
+
+def _clip_processor() -> Any:
+    from transformers.models.clip import CLIPImageProcessorPil
+
+    return CLIPImageProcessorPil(size={"shortest_edge": 30}, crop_size={"height": 30, "width": 30})
+
+
+def _clip(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import CLIPConfig, CLIPModel
+
+    config = CLIPConfig(text_config=_words(tokenizer), vision_config=PICTURES, projection_dim=20)
+    return CLIPModel(config), _clip_processor()
+
+
+def _metaclip(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import MetaClip2Config, MetaClip2Model
+
+    config = MetaClip2Config(text_config=_words(tokenizer), vision_config=PICTURES, projection_dim=20)
+    return MetaClip2Model(config), _clip_processor()
+
+
+def _siglip(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import SiglipConfig, SiglipModel
+    from transformers.models.siglip import SiglipImageProcessorPil
+
+    words = _words(tokenizer, projection_size=32)
+    model = SiglipModel(SiglipConfig(text_config=words, vision_config=PICTURES))
+    return model, SiglipImageProcessorPil(size={"height": 30, "width": 30})
+
+
+def _siglip2(tokenizer: Any, family: str) -> tuple[Any, Any]:
+    from transformers import Siglip2Config, Siglip2Model
+    from transformers.models.siglip2 import Siglip2ImageProcessorPil
+
+    if family == "siglip2-fixed":  # published as SigLIP with SigLIP 2's words
+        return _siglip(tokenizer, family)
+    pictures = {**TOWER, "num_patches": 16, "patch_size": 6}
+    words = _words(tokenizer, projection_size=32)
+    model = Siglip2Model(Siglip2Config(text_config=words, vision_config=pictures))
+    return model, Siglip2ImageProcessorPil(patch_size=6, max_num_patches=16)
+
+
+def _align(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import AlignConfig, AlignModel
+    from transformers.models.efficientnet.image_processing_pil_efficientnet import EfficientNetImageProcessorPil
+
+    pictures = {
+        "image_size": 32,
+        "in_channels": [32, 16],
+        "out_channels": [16, 20],
+        "strides": [1, 2],
+        "num_block_repeats": [1, 1],
+        "expand_ratios": [1, 6],
+        "kernel_sizes": [3, 3],
+        "hidden_dim": 64,
+        "hidden_act": "swish",
+        "initializer_range": 0.3,  # the usual 0.02 leaves numbers of 1e-10 after these layers
+    }
+    words = _words(tokenizer, pad_token_id=0, type_vocab_size=2)
+    config = AlignConfig(text_config=words, vision_config=pictures, projection_dim=40)  # twice the last channels
+    return AlignModel(config), EfficientNetImageProcessorPil(
+        size={"height": 32, "width": 32}, do_center_crop=False, include_top=False
+    )
+
+
+def _altclip(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import AltCLIPConfig, AltCLIPModel
+
+    words = _words(tokenizer, project_dim=32, pad_token_id=1, type_vocab_size=1)
+    config = AltCLIPConfig(text_config=words, vision_config=PICTURES, projection_dim=32)
+    return AltCLIPModel(config), _clip_processor()
+
+
+def _chinese(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+    from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
+
+    words = _words(tokenizer, pad_token_id=0)
+    config = ChineseCLIPConfig(text_config=words, vision_config=PICTURES, projection_dim=20)
+    return ChineseCLIPModel(config), ChineseCLIPImageProcessorPil(
+        size={"height": 30, "width": 30}, crop_size={"height": 30, "width": 30}
+    )
+
+
+def _blip_processor() -> Any:
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    return BlipImageProcessorPil(size={"height": 30, "width": 30})
+
+
+def blip_config(tokenizer: Any) -> Any:
+    """The configuration of a small BLIP."""
+    from transformers import BlipConfig
+
+    words = _words(tokenizer, pad_token_id=0, bos_token_id=2, eos_token_id=3, sep_token_id=3, encoder_hidden_size=32)
+    pictures = {**PICTURES, "initializer_range": 0.02}  # BLIP's own 1e-10 waits for weights that were trained
+    return BlipConfig(text_config=words, vision_config=pictures, projection_dim=20, image_text_hidden_size=18)
+
+
+def _blip(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import BlipModel
+
+    return BlipModel(blip_config(tokenizer)), _blip_processor()
+
+
+def _blip_retrieval(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import BlipForImageTextRetrieval
+
+    return BlipForImageTextRetrieval(blip_config(tokenizer)), _blip_processor()
+
+
+def _blip2_retrieval(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import Blip2Config, Blip2ForImageTextRetrieval
+
+    asking = {**_words(tokenizer), "encoder_hidden_size": 32, "use_qformer_text_input": True, "pad_token_id": 0}
+    config = Blip2Config(
+        vision_config={**PICTURES, "initializer_range": 0.02},
+        qformer_config=asking,
+        text_config={"model_type": "opt", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        num_query_tokens=3,
+        image_text_hidden_size=18,
+    )
+    model = Blip2ForImageTextRetrieval(config)
+    model.query_tokens.data.normal_()  # zeros as they are made: every query would see the same
+    return model, _blip_processor()
+
+
+def _xclip(tokenizer: Any, _: str) -> tuple[Any, Any]:
+    from transformers import XCLIPConfig, XCLIPModel
+
+    pictures = {**PICTURES, "num_frames": FRAMES, "mit_hidden_size": 20, "mit_intermediate_size": 64}
+    pictures |= {"mit_num_hidden_layers": 1, "mit_num_attention_heads": 2, "drop_path_rate": 0.0}
+    config = XCLIPConfig(text_config=_words(tokenizer), vision_config=pictures, projection_dim=20)
+    return XCLIPModel(config), _clip_processor()
+
+
+_MAKERS = {
+    "clip": _clip,
+    "siglip": _siglip,
+    "siglip2": _siglip2,
+    "align": _align,
+    "altclip": _altclip,
+    "chinese-clip": _chinese,
+    "metaclip-2": _metaclip,
+    "blip": _blip,
+    "blip-retrieval": _blip_retrieval,
+    "blip-2-retrieval": _blip2_retrieval,
+    "x-clip": _xclip,
+}
