@@ -108,8 +108,11 @@ class PostgresStore:
 
     def get(self, key: str) -> str | None:
         """Return a setting of the library, or None."""
-        row = self._row("SELECT value FROM meta WHERE key = %s", (key,))
-        return None if row is None else str(row[0])
+        known = self._connections.seen()  # in a snapshot a setting stays what it is, and a search asks 600 times
+        if key not in known:
+            row = self._row("SELECT value FROM meta WHERE key = %s", (key,))
+            known[key] = None if row is None else str(row[0])
+        return known[key]
 
     @property
     def id(self) -> str:
@@ -377,8 +380,11 @@ class PostgresStore:
     def _holding(self, phrases: Sequence[tuple[str, ...]]) -> list[dict[str, int]]:
         """Return in how many texts of each modality each phrase occurs; counted in one pass, and once while the texts
         stay as they are, for the same is asked again for every word."""
-        state = self._tally()
-        new = [phrase for phrase in dict.fromkeys(phrases) if (*state, phrase) not in self._counted]
+        if len(self._counted) > MOST_COUNTED:
+            self._counted = {}
+        state, counted = self._tally(), self._counted
+        keys = {phrase: (*state, phrase) for phrase in phrases}
+        new = [phrase for phrase, key in keys.items() if key not in counted]
         if new:
             queries = [ranked.as_tsquery(phrase) for phrase in new]
             counts = ", ".join("count(*) FILTER (WHERE words @@ %s::tsquery)" for _ in new)
@@ -386,11 +392,9 @@ class PostgresStore:
                 f"SELECT modality, {counts} FROM segment WHERE words @@ %s::tsquery GROUP BY modality",
                 (*queries, " | ".join(queries)),
             )
-            if len(self._counted) > MOST_COUNTED:
-                self._counted = {}
             for position, phrase in enumerate(new, start=1):
-                self._counted[(*state, phrase)] = {row[0]: row[position] for row in rows}
-        return [self._counted[(*state, phrase)] for phrase in phrases]
+                counted[keys[phrase]] = {row[0]: row[position] for row in rows}
+        return [counted[keys[phrase]] for phrase in phrases]
 
     def text_count(self, modality: Modality = "speech") -> int:
         """Return how many segments of a modality have text."""
