@@ -32,6 +32,7 @@ ROWS = (
     },
     {"caches", "models", "sandbox", "refine", "shown", "seen", "said", "opening", "finding", "vectors", "moving"},
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
+    {"cluster"},
     {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
