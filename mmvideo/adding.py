@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from . import reports as journal
+from .cluster import Cluster, Order
 from .datatypes import Media, MediaReport, Outcome, Progress, ProgressCallback, Recipe
 from .errors import LibraryError, MediaError, MMVideoError
 from .ingest import ingest, inputs
 from .media import file_state
 from .models import LibraryModels
 from .sandbox import Direct, Sandbox
-from .store import Store, StoredMedia
+from .store import Content, Store, StoredMedia
 
 log = logging.getLogger(__name__)
 
@@ -56,26 +59,51 @@ class Adding:
     recipe: Recipe
     models: LibraryModels
     decoding: Sandbox | Direct
+    cluster: Cluster | None = None
+    lock: Lock = field(default_factory=Lock)  # a store is used by one thread at a time
+
+    @contextmanager
+    def on(self, address: str, place: str) -> Iterator[Adding]:
+        """Lend the same on the Ray at `address`, for the library at `place`."""
+        order = Order.of(self.recipe, self.models, place, isolated=isinstance(self.decoding, Sandbox))
+        with Cluster(address, order) as cluster:
+            yield replace(self, cluster=cluster)
 
     def add_all(self, files: Sequence[Path], tell: ProgressCallback) -> Iterator[MediaReport]:
-        """Add files and yield what became of each; those that others have claimed come last."""
+        """Add files and yield what became of each; those that others have claimed come last. On a cluster, as many are
+        worked on at once as it has makers, and one more, so that none waits."""
         waiting = list(files)
-        done = 0
         while waiting:
             later: list[Path] = []
-            for file in waiting:
-                tell(Progress("files", file, done, len(files), "files"))
-                try:
-                    with self.claimed(str(file)):
-                        report = self.add(file, tell)
-                except ClaimedError:
+            for file, report in self._tried(waiting, tell):
+                if report is None:
                     later.append(file)
                     continue
-                done += 1
                 yield report
             if len(later) == len(waiting):
                 time.sleep(PAUSE)
             waiting = later
+
+    def _tried(self, files: Sequence[Path], tell: ProgressCallback) -> Iterator[tuple[Path, MediaReport | None]]:
+        """Yield what became of files, None for one that somebody else has claimed."""
+
+        def one(file: Path) -> MediaReport | None:
+            tell(Progress("files", file, files.index(file), len(files), "files"))
+            try:
+                with self.claimed(str(file)):
+                    return self.add(file, tell)
+            except ClaimedError:
+                return None
+
+        if self.cluster is None:
+            yield from ((file, one(file)) for file in files)
+            return
+        with ThreadPoolExecutor(self.cluster.makers + 1, thread_name_prefix="add") as pool:
+            try:
+                yield from zip(files, pool.map(one, files), strict=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     @contextmanager
     def claimed(self, name: str) -> Iterator[None]:
@@ -102,7 +130,8 @@ class Adding:
         report = self._add(path, watch)
         if report.outcome != "unchanged":
             log.info("%s: %s %s in %.1f s", path, report.outcome, report.message, report.seconds)
-            self.keep(journal.line(report, stages.seconds, journal.versions(self.store.models)))
+            with self.lock:
+                self.keep(journal.line(report, stages.seconds, journal.versions(self.store.models)))
         return report
 
     def _add(self, path: Path, progress: ProgressCallback) -> MediaReport:
@@ -117,23 +146,37 @@ class Adding:
             log.exception("%s could not be added", path)
             message = f"{path}: could not be added ({type(error).__name__}: {error}); please report this"
             return MediaReport(path, "failed", message, seconds=time.monotonic() - started)
-        return MediaReport(path, outcome, "", stored.notes, self.store.counts(stored.id), time.monotonic() - started)
+        with self.lock:
+            counts = self.store.counts(stored.id)
+        return MediaReport(path, outcome, "", stored.notes, counts, time.monotonic() - started)
 
     def _add_or_skip(self, path: Path, progress: ProgressCallback) -> tuple[Outcome, StoredMedia]:
-        known = self.store.find_media(path)
+        with self.lock:
+            known = self.store.find_media(path)
         made_from = inputs(path, self.recipe)
         if known is not None and known.inputs == made_from and _same_file(known.media, path):
             return "unchanged", known
         media = self.decoding.probe(path)
         with self.claimed(f"content {media.fingerprint}"):
-            if same := _same_content(self.store, known, media, made_from):
-                now = replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns)
-                self.store.update_file(same.id, now)
-                return ("unchanged" if known is not None else "moved"), _stored(self.store, same.id)
-            content = ingest(media, self.recipe, self.models, progress, self.decoding)
+            with self.lock:
+                if same := _same_content(self.store, known, media, made_from):
+                    now = replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns)
+                    self.store.update_file(same.id, now)
+                    return ("unchanged" if known is not None else "moved"), _stored(self.store, same.id)
+            content = self._made(media, progress)
             if not _same_file(media, path):
                 raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
-            return ("updated" if known is not None else "added"), _stored(self.store, self.store.put(content))
+            with self.lock:
+                return ("updated" if known is not None else "added"), _stored(self.store, self.store.put(content))
+
+    def _made(self, media: Media, progress: ProgressCallback) -> Content:
+        if self.cluster is None:
+            return ingest(media, self.recipe, self.models, progress, self.decoding)
+        made = self.cluster.make(media, progress)
+        with self.lock:
+            self.models.agree(made.models)
+            self.models.notes += [note for note in made.notes if note not in self.models.notes]
+        return made.content
 
 
 def _stored(store: Store, media_id: int) -> StoredMedia:

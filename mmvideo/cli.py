@@ -80,7 +80,7 @@ def add(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         library = stack.enter_context(_library(options, create=True))
         progress = stack.enter_context(bars(sys.stderr))
-        report = library.add(options.paths, progress=progress)
+        report = library.add(options.paths, progress=progress, ray=options.ray)
     return _report(report, options.json)
 
 
@@ -290,6 +290,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "add", add, "index files and folders", [shared, as_json, writer, chosen])
     command.add_argument("paths", nargs="+", metavar="PATH", help="a recording, or a folder of them")
+    command.add_argument("--ray", metavar="ADDRESS", help="work on a Ray cluster; auto: the one here, or a new one")
     recipe_options(command)
     command = _command(commands, "search", search, "find moments", [shared, as_json])
     search_options(command)

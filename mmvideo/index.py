@@ -31,7 +31,7 @@ from .datatypes import Vectors
 EXACT_LIMIT = 50_000
 CHECKED = 1_000_000_000
 """Bytes of an index file up to which each opening compares its checksum (0.2 s)."""
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 64
+CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 400
 
 Ids = NDArray[np.uint64]
 

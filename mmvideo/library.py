@@ -152,13 +152,14 @@ class Library:
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
         progress: ProgressCallback | None = None,
+        ray: str | None = None,
     ) -> AddReport:
         """Add files and folders, and return what became of each file.
 
         Unchanged files are skipped; changed ones are made again; moved ones are recognised. A file that cannot be read
         is reported and skipped. Every finished file is stored at once: interrupted, the next `add` goes on from there.
-        `progress` is called with `Progress` values, from more than one thread. Raises `LibraryError` when another
-        process is writing.
+        `progress` is called with `Progress` values, from more than one thread. `ray` is the address of a cluster, or
+        "auto" (see `mmvideo.cluster`). Raises `LibraryError` when another process is writing.
         """
         from .adding import Adding
         from .media import find_media
@@ -172,10 +173,11 @@ class Library:
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
             adding = Adding(store, writing, self._ground.keep, self._recipe, self._models, self.decoding)
-            try:
+            with ExitStack() as stack:
+                stack.callback(self._ground.refresh, store)
+                if ray is not None:
+                    adding = stack.enter_context(adding.on(ray, self.place))
                 reports += adding.add_all(files, tell)
-            finally:
-                self._ground.refresh(store)
         return AddReport(tuple(reports), tuple(self._models.notes))
 
     def reports(self) -> list[dict[str, Any]]:
@@ -222,9 +224,8 @@ class Library:
     def merge(
         self, others: Iterable[str | os.PathLike[str]], *, progress: ProgressCallback | None = None
     ) -> MergeReport:
-        """Take over all that other libraries hold (folders or addresses), nothing being encoded again, and return which
-        media were carried over. Interrupted, the same call goes on. Raises `RecipeError` if they were made with other
-        models, `LibraryError` if one cannot be opened."""
+        """Take over all that other libraries hold (folders or addresses) without encoding, and say which media.
+        Interrupted, the same call goes on. Raises `RecipeError` for other models, `LibraryError` for what is none."""
         from .merging import merge
 
         with ExitStack() as stack:
@@ -271,8 +272,7 @@ class Library:
         modalities: Iterable[Modality] | None = None,
         rows: Literal["segments", "frames"] = "segments",
     ) -> list[Path]:
-        """Write the vectors with their times into a folder, a file per modality (see `mmvideo.vectors.write`), and
-        return what was written."""
+        """Write the vectors with their times into a folder, and return what was written (see `mmvideo.vectors`)."""
         from .vectors import write
 
         chosen = None if modalities is None else list(modalities)
@@ -286,8 +286,7 @@ class Library:
         form: LakeFormat = "delta",
         modalities: Iterable[Modality] | None = None,
     ) -> list[Path]:
-        """Write the segments with their vectors into a folder as tables for data lakes (see `mmvideo.lake`), and return
-        what was written."""
+        """Write segments with vectors as tables for lakes, and return what was written (see `mmvideo.lake`)."""
         from .lake import write_tables
 
         chosen = None if modalities is None else list(modalities)

@@ -6,12 +6,12 @@ down, and every later one is checked against it by name, revision and dimension.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from .datatypes import Modality, ModelId, Recipe
 from .errors import RecipeError
-from .store import Store
 
 Part = Literal["visual", "speech", "passages", "screen"]
 PARTS: dict[Part, tuple[Modality, ...]] = {
@@ -23,13 +23,31 @@ PARTS: dict[Part, tuple[Modality, ...]] = {
 """The parts of a recipe that a model makes, and the modalities that must be made again when it changes."""
 
 
+class Known(Protocol):
+    """Where it is written down which models a library was made with."""
+
+    @property
+    def place(self) -> str:
+        """The library, as a person names it."""
+        ...
+
+    @property
+    def models(self) -> dict[str, ModelId]:
+        """The models by their part in the recipe."""
+        ...
+
+    def set_model(self, part: str, model: ModelId) -> None:
+        """Write one down."""
+        ...
+
+
 class LibraryModels:
     """The models of one library: what it was made with, or what is chosen at the first need, checked each time."""
 
-    def __init__(self, store: Store, recipe: Recipe, *, offline: bool) -> None:
+    def __init__(self, store: Known, recipe: Recipe, *, offline: bool) -> None:
         self.offline = offline
         self.notes: list[str] = []
-        self.writer: Store | None = None
+        self.writer: Known | None = None
         self._store = store
         self._recipe = recipe
         self._loaded: dict[Part, Any] = {}
@@ -50,6 +68,27 @@ class LibraryModels:
             name = encode.resolve(part, model, offline=self.offline).name
             if name != known.name:
                 raise self._refusal(part, known, name)
+
+    def agree(self, models: Mapping[str, ModelId]) -> None:
+        """Note models that something elsewhere was made with; refuse others than the library's."""
+        for part in PARTS:
+            if part not in models:
+                continue
+            if self.writer is not None:
+                self.writer.set_model(part, models[part])
+            known = (self.writer or self._store).models.get(part)
+            if known is not None:
+                self._require(part, known, models[part])
+
+    @property
+    def known(self) -> dict[str, ModelId]:
+        """The models that the library was made with."""
+        return dict(self._store.models)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The models that are loaded or were given."""
+        return {str(part): model for part, model in self._loaded.items()}
 
     def visual(self) -> Any:
         """Return the encoder of frames, or None if the recipe leaves it out."""

@@ -29,6 +29,7 @@ from .datatypes import (
     Query,
     TextEncoder,
     Timeline,
+    Transcript,
     Vectors,
 )
 from .errors import QueryError
@@ -59,7 +60,10 @@ BACKGROUND = 2_000
 """Segment vectors that stand for "anything": a query's cosines with them tell what cosine is usual for it."""
 
 KEPT = 64
-"""Media whose frame and utterance vectors are kept in memory between searches (an hour: 7 MB at most)."""
+"""Media whose frame vectors are kept in memory between searches (an hour: 7 MB at most)."""
+
+KEPT_SPOKEN = 256
+"""Media whose utterances are kept, because each of 200 passages may be of another one (an hour: 0.5 MB)."""
 
 T = TypeVar("T")
 
@@ -93,11 +97,13 @@ class Searcher:
         self._models = models
         self._indexes: dict[Modality, tuple[int, Nearest | None]] = {}
         self._backgrounds: dict[Modality, tuple[int, Vectors]] = {}
-        self._timelines: Kept[Timeline | None] = Kept()
+        self._timelines: Kept[Timeline | None] = Kept(KEPT)
+        self._transcripts: Kept[Transcript | None] = Kept(KEPT_SPOKEN)
+        self._passages = (-1, 0)
         self._shown: tuple[int, Counter[str]] = (-1, Counter())
         self._names: frozenset[str] | None = None
         self._said_words: tuple[int, Vocabulary] | None = None
-        self._spoken: Kept[Spoken | None] = Kept()
+        self._spoken: Kept[Spoken | None] = Kept(KEPT_SPOKEN)
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
@@ -312,7 +318,7 @@ class Searcher:
             score = 1.0 - (1.0 - by_meaning) * (1.0 - worth)
             time = saying.start
             if worth > 0:
-                transcript = self._store.transcript(segment.media_id)
+                transcript = self._transcript(segment.media_id)
                 time = first_said(segment.segment, transcript, forms, time)
             start, end = min(saying.start, time), max(saying.end, time)
             match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
@@ -328,11 +334,22 @@ class Searcher:
             self._said_words = (generation, Vocabulary(self._store.texts("speech")))
         return {word: self._said_words[1].forms(word) for word in asked}
 
+    def _transcript(self, media_id: int) -> Transcript | None:
+        key = (self._store.generation("speech"), media_id)
+        return self._transcripts.get(key, lambda: self._store.transcript(media_id))
+
+    def _text_count(self) -> int:
+        """Return how many passages there are: counted once for each state of the library, for it reads them all."""
+        generation = self._store.generation("speech")
+        if self._passages[0] != generation:
+            self._passages = (generation, self._store.text_count())
+        return self._passages[1]
+
     def _utterances(self, media_id: int) -> Spoken | None:
         """Return the utterances of a media that have vectors."""
 
         def read() -> Spoken | None:
-            transcript, vectors = self._store.transcript(media_id), self._store.utterance_vectors(media_id)
+            transcript, vectors = self._transcript(media_id), self._store.utterance_vectors(media_id)
             if transcript is None or vectors is None:
                 return None
             spans = [
@@ -428,9 +445,10 @@ class Searcher:
 
 
 class Kept(Generic[T]):
-    """What was read of the last `KEPT` media; several threads may ask."""
+    """What was read of the last `most` media; several threads may ask."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._held: OrderedDict[tuple[int, int], T] = OrderedDict()
         self._lock = Lock()
 
@@ -442,6 +460,6 @@ class Kept(Generic[T]):
         value = read()
         with self._lock:
             self._held[key] = value
-            while len(self._held) > KEPT:
+            while len(self._held) > self._most:
                 self._held.popitem(last=False)
         return value

@@ -46,6 +46,7 @@ ROWS = (
         "routing",
     },
     {"ingest", "search", "export", "verify", "reports", "cutting", "graph", "notebook", "evaluate", "merging", "lake"},
+    {"cluster"},
     {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},
     {"server"},

@@ -5,8 +5,8 @@ where its frame numbers can be trusted (`timeline` says when and why). Sound
 comes from ffmpeg. Decoders are imported on first use.
 """
 
-from .frames import frame_at, sample_frames
+from .frames import chosen_times, frame_at, sample_frames
 from .sound import read_audio
 from .stream import Stream
 
-__all__ = ["Stream", "frame_at", "read_audio", "sample_frames"]
+__all__ = ["Stream", "chosen_times", "frame_at", "read_audio", "sample_frames"]

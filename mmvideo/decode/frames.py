@@ -122,6 +122,17 @@ def sample_frames(
     return Stream(_by_pyav(media, pace, size, batch, account), account)
 
 
+def chosen_times(media: Media, *, interval: float, keyframe_gap: float = 0.0) -> NDArray[np.float64] | None:
+    """Return the times (n,) of the frames that `sample_frames` would take of the whole media, without decoding; given
+    as `at`, in parts, they are the same frames. None where that is known only by decoding."""
+    if media.video is None or media.container not in INDEXED:
+        return None
+    timeline = read_timeline(media)
+    if not timeline.planned:
+        return None
+    return timeline.times[_Pace(interval, None, media.end, keyframe_gap).choose(timeline)]
+
+
 def frame_at(media: Media, time: float, *, short_side: int | None = None) -> Frames:
     """Return the one frame (n = 1) on screen at `time` seconds: the last that begins at or before it, else the first.
 

@@ -40,11 +40,15 @@ from ..rows import (
 )
 from . import nearest, ranked, whole
 from .address import Address, is_address
+from .changes import advance, clean, copy_segments, count_texts, insert, remove, set_value
 from .connections import Connections, Locks
-from .halves import packed, unpacked
+from .halves import unpacked
 from .schema import MIGRATIONS, prepare
 
 __all__ = ["Address", "Locks", "PostgresStore", "is_address"]
+
+MOST_COUNTED = 10_000
+"""Phrases whose counts are kept."""
 
 NEEDED = "a library in PostgreSQL needs psycopg: pip install 'mmvideo[postgres]'"
 
@@ -54,6 +58,7 @@ class PostgresStore:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._counted: dict[tuple[int, int, tuple[str, ...]], dict[str, int]] = {}
 
     @classmethod
     def open(
@@ -103,8 +108,11 @@ class PostgresStore:
 
     def get(self, key: str) -> str | None:
         """Return a setting of the library, or None."""
-        row = self._row("SELECT value FROM meta WHERE key = %s", (key,))
-        return None if row is None else str(row[0])
+        known = self._connections.seen()  # in a snapshot a setting stays what it is, and a search asks 600 times
+        if key not in known:
+            row = self._row("SELECT value FROM meta WHERE key = %s", (key,))
+            known[key] = None if row is None else str(row[0])
+        return known[key]
 
     @property
     def id(self) -> str:
@@ -125,14 +133,14 @@ class PostgresStore:
     def set_recipe(self, recipe: Recipe) -> None:
         """Keep another recipe for the media to come."""
         with self._connections.transaction() as db:
-            _set(db, "recipe", json.dumps(asdict(recipe)))
+            set_value(db, "recipe", json.dumps(asdict(recipe)))
 
     def set_model(self, part: str, model: ModelId) -> None:
         """Remember which model makes a part of the recipe, unless another writer was first."""
         with self._connections.transaction() as db:
             db.execute("INSERT INTO meta VALUES ('models', '{}') ON CONFLICT (key) DO NOTHING")
             known = json.loads(db.execute("SELECT value FROM meta WHERE key = 'models' FOR UPDATE").fetchone()[0])
-            _set(db, "models", json.dumps({part: asdict(model), **known}))
+            set_value(db, "models", json.dumps({part: asdict(model), **known}))
 
     def forget(self, modalities: Iterable[Modality], parts: Iterable[str], recipe: Recipe) -> None:
         """Remove what `modalities` have stored and the models of `parts`, and take `recipe`, in one transaction.
@@ -149,9 +157,9 @@ class PostgresStore:
                 if modality in wanted:
                     db.execute(f"DELETE FROM {table}")
             db.execute("UPDATE media SET inputs = ''")
-            _set(db, "models", json.dumps(models))
-            _set(db, "recipe", json.dumps(asdict(recipe)))
-            _advance(db, wanted)
+            set_value(db, "models", json.dumps(models))
+            set_value(db, "recipe", json.dumps(asdict(recipe)))
+            advance(db, wanted)
 
     def generation(self, modality: Modality) -> int:
         """Return how many changes to the segments of a modality have been committed."""
@@ -160,7 +168,7 @@ class PostgresStore:
     def keep_report(self, line: str) -> None:
         """Keep a line of the library's journal."""
         with self._connections.transaction() as db:
-            db.execute("INSERT INTO report (line) VALUES (%s)", (_clean(line),))
+            db.execute("INSERT INTO report (line) VALUES (%s)", (clean(line),))
 
     def report_lines(self) -> list[str]:
         """Return the lines of the library's journal, oldest first."""
@@ -221,25 +229,25 @@ class PostgresStore:
         with self._connections.transaction() as db:
             # Of two that put the same path at once the second waits here, and then replaces it.
             db.execute("SELECT pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 1))", (path,))
-            changed, texts = _remove(db, "path = %s", path)
-            values = [path, *(_clean(v) if isinstance(v, str) else v for v in media_values(content)[1:])]
-            media_id = _insert(db, f"media ({MEDIA_COLUMNS.removeprefix('id, ')})", values, "id")
+            changed, texts = remove(db, "path = %s", path)
+            values = [path, *(clean(v) if isinstance(v, str) else v for v in media_values(content)[1:])]
+            media_id = insert(db, f"media ({MEDIA_COLUMNS.removeprefix('id, ')})", values, "id")
             for modality, segments in content.segments.items():
-                counted = _copy(db, media_id, modality, content)
+                counted = copy_segments(db, media_id, modality, content)
                 texts[modality] = tuple(a + b for a, b in zip(texts.get(modality, (0, 0)), counted, strict=True))
                 if segments:
                     changed.add(modality)
             if content.timeline is not None:
                 columns = "timeline (media_id, dim, times, rows, vectors, cuts)"
-                _insert(db, columns, [media_id, *timeline_values(content.timeline)])
+                insert(db, columns, [media_id, *timeline_values(content.timeline)])
             if content.transcript is not None:
                 columns = "transcript (media_id, language, source, utterances, vectors)"
                 held = transcript_values(content.transcript, content.utterance_vectors)
-                _insert(db, columns, [media_id, *(_clean(v) if isinstance(v, str) else v for v in held)])
+                insert(db, columns, [media_id, *(clean(v) if isinstance(v, str) else v for v in held)])
             if content.screen:
-                _insert(db, "screen (media_id, texts)", [media_id, _clean(screen_value(content.screen))])
-            _count(db, texts)
-            _advance(db, changed)
+                insert(db, "screen (media_id, texts)", [media_id, clean(screen_value(content.screen))])
+            count_texts(db, texts)
+            advance(db, changed)
         return media_id
 
     def update_file(self, media_id: int, media: Media) -> None:
@@ -253,9 +261,9 @@ class PostgresStore:
     def remove(self, media_id: int) -> None:
         """Remove a media and everything that belongs to it; an unknown id is no error."""
         with self._connections.transaction() as db:
-            changed, texts = _remove(db, "id = %s", media_id)
-            _count(db, texts)
-            _advance(db, changed)
+            changed, texts = remove(db, "id = %s", media_id)
+            count_texts(db, texts)
+            advance(db, changed)
 
     # Segments
 
@@ -333,13 +341,12 @@ class PostgresStore:
         Raises `LibraryError` for an expression that cannot be read.
         """
         asked = ranked.read(expression)
-        texts, total = self._row("SELECT coalesce(sum(texts), 0)::bigint, coalesce(sum(tokens), 0)::bigint FROM tally")
+        texts, total = self._tally()
         if not asked.phrases or not total:
             return []
         usual = total / texts
-        holding = "SELECT count(*) FROM segment WHERE words @@ %s::tsquery"
         queries = [ranked.as_tsquery(phrase) for phrase in asked.phrases]
-        rare = [ranked.rarity(texts, self._row(holding, (query,))[0]) for query in queries]
+        rare = [ranked.rarity(texts, sum(held.values())) for held in self._holding(asked.phrases)]
         present = " + ".join("(words @@ %s::tsquery)::int * %s::float8" for _ in queries)
         where = "" if media is None else " AND media_id = ANY(%s::bigint[])"
         rows = self._rows(
@@ -361,8 +368,33 @@ class PostgresStore:
     def document_frequency(self, expression: str, modality: Modality = "speech") -> int:
         """Return in how many texts of a modality an expression occurs."""
         asked = ranked.read(expression)
+        if len(asked.phrases) == 1:
+            return self._holding(asked.phrases)[0].get(modality, 0)
         query = "SELECT count(*) FROM segment WHERE words @@ %s::tsquery AND modality = %s"
         return int(self._row(query, (asked.tsquery, modality))[0]) if asked.phrases else 0
+
+    def _tally(self) -> tuple[int, int]:
+        row = self._row("SELECT coalesce(sum(texts), 0)::bigint, coalesce(sum(tokens), 0)::bigint FROM tally")
+        return int(row[0]), int(row[1])
+
+    def _holding(self, phrases: Sequence[tuple[str, ...]]) -> list[dict[str, int]]:
+        """Return in how many texts of each modality each phrase occurs; counted in one pass, and once while the texts
+        stay as they are, for the same is asked again for every word."""
+        if len(self._counted) > MOST_COUNTED:
+            self._counted = {}
+        state, counted = self._tally(), self._counted
+        keys = {phrase: (*state, phrase) for phrase in phrases}
+        new = [phrase for phrase, key in keys.items() if key not in counted]
+        if new:
+            queries = [ranked.as_tsquery(phrase) for phrase in new]
+            counts = ", ".join("count(*) FILTER (WHERE words @@ %s::tsquery)" for _ in new)
+            rows = self._rows(
+                f"SELECT modality, {counts} FROM segment WHERE words @@ %s::tsquery GROUP BY modality",
+                (*queries, " | ".join(queries)),
+            )
+            for position, phrase in enumerate(new, start=1):
+                counted[keys[phrase]] = {row[0]: row[position] for row in rows}
+        return [counted[keys[phrase]] for phrase in phrases]
 
     def text_count(self, modality: Modality = "speech") -> int:
         """Return how many segments of a modality have text."""
@@ -402,67 +434,3 @@ class PostgresStore:
         if row is None or row[0] is None:
             return None
         return np.frombuffer(row[0], dtype=np.float16).reshape(row[1], -1).astype(np.float32)
-
-
-def _clean(text: str) -> str:
-    """Return a text without the one character that PostgreSQL cannot hold."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _set(db: Any, key: str, value: str) -> None:
-    db.execute("INSERT INTO meta VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
-
-
-def _insert(db: Any, table: str, values: Sequence[object], back: str = "1") -> int:
-    marks = ", ".join(["%s"] * len(values))
-    return int(db.execute(f"INSERT INTO {table} VALUES ({marks}) RETURNING {back}", values).fetchone()[0])
-
-
-def _copy(db: Any, media_id: int, modality: Modality, content: Content) -> tuple[int, int]:
-    """Store the segments of a modality and return how many texts and words they have."""
-    from psycopg.types.numeric import Int4, Int8
-
-    segments, matrix = content.segments[modality], content.vectors.get(modality)
-    vectors = [None] * len(segments) if matrix is None else packed(matrix)
-    texts = words = 0
-    with db.cursor().copy(
-        """COPY segment (media_id, modality, start, "end", text, tokens, words, vector)
-        FROM STDIN (FORMAT BINARY)"""
-    ) as copy:
-        for segment, vector in zip(segments, vectors, strict=True):
-            text = None if segment.text is None else _clean(segment.text)
-            lexemes, length = (None, 0) if text is None else ranked.lexemes(text)
-            start, end = float(segment.start), float(segment.end)
-            copy.write_row((Int8(media_id), modality, start, end, text, Int4(length), lexemes, vector))
-            texts, words = texts + (text is not None), words + length
-    return texts, words
-
-
-def _remove(db: Any, where: str, value: object) -> tuple[set[str], dict[str, tuple[int, ...]]]:
-    """Remove a media, and return the modalities that it had, and what they lose in texts and words."""
-    row = db.execute(f"SELECT id FROM media WHERE {where} FOR UPDATE", (value,)).fetchone()
-    if row is None:
-        return set(), {}
-    held = db.execute(
-        "SELECT modality, -count(text), -sum(tokens) FROM segment WHERE media_id = %s GROUP BY modality", row
-    ).fetchall()
-    db.execute("DELETE FROM media WHERE id = %s", row)
-    return {modality for modality, *_ in held}, {modality: (int(t), int(w)) for modality, t, w in held}
-
-
-def _count(db: Any, texts: dict[str, tuple[int, ...]]) -> None:
-    for modality, (more, words) in sorted(texts.items()):
-        db.execute(
-            """INSERT INTO tally VALUES (%s, %s, %s) ON CONFLICT (modality) DO UPDATE
-            SET texts = tally.texts + excluded.texts, tokens = tally.tokens + excluded.tokens""",
-            (modality, more, words),
-        )
-
-
-def _advance(db: Any, modalities: Iterable[str]) -> None:
-    for modality in sorted(modalities):
-        db.execute(
-            """INSERT INTO meta VALUES (%s, '1') ON CONFLICT (key) DO UPDATE
-            SET value = (meta.value::bigint + 1)::text""",
-            (f"generation:{modality}",),
-        )

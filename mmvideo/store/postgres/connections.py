@@ -23,7 +23,7 @@ MOST = 16
 """Connections that one process holds at most."""
 
 _SETTINGS = {
-    "hnsw.ef_search": "200",  # as many as a query wants: the server's own 40 would return 40
+    "hnsw.ef_search": "400",  # a query wants 200
     "hnsw.iterative_scan": "strict_order",  # goes on until a filter has let enough through
     "hnsw.max_scan_tuples": "40000",
     "jit": "off",  # compiling costs more than a query of ours takes
@@ -84,12 +84,16 @@ class Connections:
                 with self._pool.connection() as connection:
                     yield connection
 
+    def seen(self) -> dict[str, str | None]:
+        """Return what this thread's snapshot has seen of the settings, to add to; outside of one, nothing."""
+        return self._here.seen if getattr(self._here, "connection", None) is not None else {}
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let what this thread reads inside see one state of the library."""
         with self._told("asked"), self._pool.connection() as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            self._here.connection = connection
+            self._here.connection, self._here.seen = connection, {}
             try:
                 yield
             finally:
