@@ -18,6 +18,8 @@ from . import reports as journal
 from .datatypes import (
     ANYWHERE,
     AddReport,
+    Audio,
+    Captioner,
     Curve,
     Filter,
     Hit,
@@ -31,6 +33,7 @@ from .datatypes import (
     ProgressCallback,
     Query,
     Recipe,
+    SoundTextEncoder,
     TextEncoder,
     Timeline,
     Transcriber,
@@ -41,6 +44,7 @@ from .lock import writing
 from .models import PARTS, LibraryModels, Part
 from .opening import DATABASE, open_store
 from .picture import as_picture
+from .queried import as_sound
 from .sandbox import Direct, Sandbox
 from .store import Store, StoredMedia
 from .written import ScreenText, TextReader
@@ -80,6 +84,8 @@ class Library:
         speech: str | Transcriber | None = None,
         passages: str | TextEncoder | None = None,
         screen: str | TextReader | None = None,
+        sound: str | SoundTextEncoder | None = None,
+        caption: str | Captioner | None = None,
         recipe: Recipe | None = None,
         create: bool = True,
         offline: bool = False,
@@ -88,16 +94,17 @@ class Library:
     ) -> Library:
         """Return the library in the folder `path`, made when absent (unless `create` is false).
 
-        `visual`, `speech`, `passages` and `screen` name a model (short name, hub id or folder) or are an encoder of
-        your own; left out, what the library was made with is used, and for a new library the best that can be had here.
-        `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets writing wait for another
-        writer instead of failing. Media are opened in a process of their own unless `isolated` is false (then a file
-        that crashes a decoder ends yours). Raises `RecipeError` if the library was made with other models,
-        `LibraryError` if the folder holds something else.
+        `visual`, `speech`, `passages`, `screen`, `sound` and `caption` name a model (short name, hub id or folder) or
+        are an encoder of your own; left out, what the library was made with is used, and for a new library the best
+        that can be had here. `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets
+        writing wait for another writer instead of failing. Media are opened in a process of their own unless
+        `isolated` is false (then a file that crashes a decoder ends yours). Raises `RecipeError` if the library was
+        made with other models, `LibraryError` if the folder holds something else.
         """
         folder = Path(path).expanduser().absolute()
         store = open_store(folder, recipe or Recipe(), create=create)
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
+        given |= {"sound": sound, "caption": caption}
         try:
             library = cls(
                 folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait, isolated=isolated
@@ -181,6 +188,8 @@ class Library:
         speech: str | None = None,
         passages: str | None = None,
         screen: str | None = None,
+        sound: str | None = None,
+        caption: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> AddReport:
         """Make everything again with other models (those named; "auto" chooses anew), and return what became of each
@@ -190,6 +199,7 @@ class Library:
         side; the files themselves must still be there. Interrupted, the next `add` of the same files goes on.
         """
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
+        given |= {"sound": sound, "caption": caption}
         changed: list[Part] = [part for part, name in given.items() if name is not None]
         recipe = _named(self._recipe, given)
         with self._writing() as store:
@@ -301,6 +311,7 @@ class Library:
         text: str | None = None,
         *,
         image: str | os.PathLike[str] | Images | Any | None = None,
+        audio: str | os.PathLike[str] | Audio | None = None,
         text_weight: float = 0.5,
         without: str | None = None,
         without_image: str | os.PathLike[str] | Images | Any | None = None,
@@ -315,19 +326,20 @@ class Library:
     ) -> list[Hit]:
         """Return the moments that answer words, a picture, or both together, best first.
 
-        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8; beside it the words count for
-        `text_weight` in [0, 1]. Moments that answer `without` (words) or `without_image` are moved down. `then` names
-        what must follow, in order, each at most `within` seconds after the one before; such a hit lasts from the first
-        to the last, has the matches of all, and scores their product. `modalities` limits where to look, `media` are
-        globs on names, paths or folders, `where` bounds length, date and time. `distinct` leaves out hits that repeat a
-        better one. The hits of one media do not overlap, lie inside it, and last at least half a second. Raises
-        `QueryError` for a query that cannot be asked.
+        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8, `audio` a path or a stretch of sound,
+        to find what sounds like it; beside them the words count for `text_weight` in [0, 1]. Moments that answer
+        `without` (words) or `without_image` are moved down. `then` names what must follow, in order, each at most
+        `within` seconds after the one before; such a hit lasts from the first to the last, has the matches of all, and
+        scores their product. `modalities` limits where to look, `media` are globs on names, paths or folders, `where`
+        bounds length, date and time. `distinct` leaves out hits that repeat a better one. The hits of one media do not
+        overlap, lie inside it, and last at least half a second. Raises `QueryError` for a query that cannot be asked.
         """
         from .notebook import Hits
 
         query = Query(
             text=text.strip() if text else None,
             image=None if image is None else as_picture(image),
+            audio=None if audio is None else self._sound(audio),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
@@ -370,6 +382,14 @@ class Library:
         if limit < 1:
             raise QueryError(f"the number of hits must be at least 1, not {limit}")
         return self._asked().similar(self.find(media), time, limit)
+
+    def _sound(self, audio: str | os.PathLike[str] | Audio) -> Audio:
+        encoder = self._models.sound()
+        if encoder is None:
+            raise QueryError(
+                f"{self.folder}: no sounds are indexed; `mmvideo reindex --sound clap` makes them searchable"
+            )
+        return as_sound(audio, encoder.rate, self._decoding)
 
     def _asked(self) -> Searcher:
         from .search import Searcher

@@ -29,6 +29,7 @@ from .datatypes import (
     Match,
     Modality,
     Query,
+    SoundTextEncoder,
     TextEncoder,
     Timeline,
     Vectors,
@@ -36,6 +37,8 @@ from .datatypes import (
 from .errors import QueryError
 from .filters import chooses, clip, cut
 from .fuse import Candidate, Moment, fit, fuse, logistic
+from .heard import rank_heard
+from .hearing import asked_vector
 from .index import VectorIndex, cosines
 from .pool import unit
 from .refine import chains, distinct, turn_down
@@ -83,6 +86,10 @@ class Models(Protocol):
         """Return the encoder of passages."""
         ...
 
+    def sound(self) -> SoundTextEncoder | None:
+        """Return the encoder of sounds, None if there is none here."""
+        ...
+
 
 class Searcher:
     """Answers queries on an open library. It keeps indexes and timelines, and drops them when the library changes."""
@@ -95,7 +102,7 @@ class Searcher:
         self._indexes: dict[Modality, tuple[int, VectorIndex | None]] = {}
         self._backgrounds: dict[Modality, Vectors] = {}
         self._timelines: OrderedDict[tuple[int, int], Timeline | None] = OrderedDict()
-        self._shown: tuple[int, Counter[str]] = (-1, Counter())
+        self._shown: dict[Modality, tuple[int, Counter[str]]] = {}
         self._spoken: OrderedDict[tuple[int, int], Spoken | None] = OrderedDict()
 
     def search(self, query: Query) -> list[Hit]:
@@ -141,6 +148,10 @@ class Searcher:
             rankings["speech"] = self._hear(query.text, chosen, wanted)
         if "screen" in modalities and query.text and self._store.count("screen"):
             rankings["screen"] = self._read(query.text, chosen, wanted)
+        if "caption" in modalities and query.text and self._store.count("caption"):
+            rankings["caption"] = self._read(query.text, chosen, wanted, "caption")
+        if "sound" in modalities and (vector := self._sound_vector(query)) is not None:
+            rankings["sound"] = self._sounds(vector, chosen, wanted)
         return {
             modality: [
                 replace(candidate, match=trimmed)
@@ -256,11 +267,15 @@ class Searcher:
     def _measure(self, vector: Vectors, pictured: bool) -> tuple[float, float, float]:
         """Return what cosine is usual for a query in this library, which one scores one half, and what is added to that
         for 0.73. `pictured` says that a picture is part of the query."""
-        usual = self._background("visual") @ vector
-        centre = float(np.median(usual))
         model = self._store.models.get("visual")
         if model is not None and not pictured and model.name in KNOWN_COSINES:
-            return centre, *KNOWN_COSINES[model.name]
+            return float(np.median(self._background("visual") @ vector)), *KNOWN_COSINES[model.name]
+        return self._measure_in("visual", vector)
+
+    def _measure_in(self, modality: Modality, vector: Vectors) -> tuple[float, float, float]:
+        """Return the same of a modality, as deviations from what is usual there."""
+        usual = self._background(modality) @ vector
+        centre = float(np.median(usual))
         # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
         spread = max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
         return centre, centre + VISUAL_CENTRE * spread, VISUAL_SCALE * spread
@@ -337,28 +352,44 @@ class Searcher:
 
     # Screen
 
-    def _read(self, text: str, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+    def _read(
+        self, text: str, chosen: Sequence[int] | None, limit: int, modality: Modality = "screen"
+    ) -> list[Candidate]:
         meant: list[StoredSegment] = []
         vector = None
-        if self._index("screen") is not None:
+        if self._index(modality) is not None:
             vector = self._models.passages().encode_texts([words.plain(text)])[0]
-            meant = [segment for segment, _ in self._nearest("screen", vector, chosen)]
+            meant = [segment for segment, _ in self._nearest(modality, vector, chosen)]
 
         def meanings(ids: Sequence[int]) -> dict[int, tuple[float, float]]:
-            cosine = {} if vector is None else self._cosines_of("screen", ids, vector)
+            cosine = {} if vector is None else self._cosines_of(modality, ids, vector)
             return {i: (value, logistic(value, MEANING_CENTRE, MEANING_SCALE)) for i, value in cosine.items()}
 
-        asked, vocabulary = words.parse(text), self._vocabulary()
-        found = rank_shown(asked, self._store, vocabulary, meant, meanings, media=chosen, weight=WORDS_WEIGHT)
+        asked, vocabulary = words.parse(text), self._vocabulary(modality)
+        found = rank_shown(
+            asked, self._store, vocabulary, meant, meanings, media=chosen, weight=WORDS_WEIGHT, modality=modality
+        )
         return found[: 5 * limit]
 
-    def _vocabulary(self) -> Counter[str]:
-        """Return in how many texts on screen each word stands."""
-        generation = self._store.generation("screen")
-        if self._shown[0] != generation:
-            counted = Counter(word for text in self._store.texts("screen") for word in set(words.tokens(text)))
-            self._shown = (generation, counted)
-        return self._shown[1]
+    def _vocabulary(self, modality: Modality = "screen") -> Counter[str]:
+        """Return in how many texts of a modality each word stands."""
+        generation = self._store.generation(modality)
+        known = self._shown.get(modality)
+        if known is None or known[0] != generation:
+            counted = Counter(word for text in self._store.texts(modality) for word in set(words.tokens(text)))
+            known = self._shown[modality] = (generation, counted)
+        return known[1]
+
+    # Sound
+
+    def _sound_vector(self, query: Query) -> Vectors | None:
+        encoder = self._models.sound() if self._store.count("sound") else None
+        return None if encoder is None else asked_vector(query, encoder, window=self._store.recipe.sound_window)
+
+    def _sounds(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+        near = [segment for segment, _ in self._nearest("sound", vector, chosen)]
+        media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
+        return rank_heard(self._store, media, vector, self._measure_in("sound", vector), limit)
 
     # Both
 

@@ -68,7 +68,7 @@ class Decoding(Protocol):
         """Return its pictures; see `mmvideo.decode.sample_frames`."""
         ...
 
-    def read_audio(self, media: Media) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound; see `mmvideo.decode.read_audio`."""
         ...
 
@@ -104,9 +104,9 @@ class Direct:
             at=at,
         )
 
-    def read_audio(self, media: Media) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound."""
-        return read_audio(media)
+        return read_audio(media, rate=rate)
 
     def close(self) -> None:
         """Do nothing: there is nothing to end."""
@@ -153,9 +153,9 @@ class Sandbox:
         most = _most_frames(media, short_side, batch)
         return self._stream(media, {"task": "frames", "options": options}, most, _frames)
 
-    def read_audio(self, media: Media) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound; what can go wrong is raised on reading."""
-        return self._stream(media, {"task": "sound", "options": {}}, 4 * SAMPLE_RATE * 600, _audio)
+        return self._stream(media, {"task": "sound", "options": {"rate": rate}}, 4 * rate * 600, _audio)
 
     def _stream(self, media: Media, task: dict[str, Any], most: int, convert: Any) -> Stream[Any]:
         account = Account("sandbox")
@@ -323,4 +323,4 @@ def _frames(header: dict[str, Any], data: bytearray) -> Frames:
 
 
 def _audio(header: dict[str, Any], data: bytearray) -> Audio:
-    return Audio(np.frombuffer(data, np.float32), float(header["start"]))
+    return Audio(np.frombuffer(data, np.float32), float(header["start"]), int(header["rate"]))

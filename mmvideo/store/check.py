@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from ..datatypes import ModelId
+from ..datatypes import MEANT, ModelId
 
 _NORM = 0.01
 """How far from 1 the length of a vector may be: float16 leaves 0.001."""
@@ -91,7 +91,7 @@ def _wrong_segments(db: sqlite3.Connection, media_id: int, models: dict[str, Mod
             return f"a {modality} segment from {start} to {end} s"
         if vector is None:
             return f"a {modality} segment without a vector"
-        model = models.get("passages" if modality == "speech" else modality)
+        model = models.get("passages" if modality in MEANT else modality)
         if wrong := _wrong_vectors(vector, model.dim if model else None, 1):
             return f"a {modality} segment: {wrong}"
     return ""
