@@ -50,11 +50,9 @@ def ask(
     shown = [hit for hit in hits if library.find(hit.path).media.video is not None][:frames]
 
     def picture(hit: Hit) -> Images | None:
-        from .decode import frame_at
-
         if hit not in shown:
             return None
-        image: Images = frame_at(library.find(hit.path).media, hit.time, short_side=SIDE).images[0]
+        image: Images = library.decoding.frame_at(library.find(hit.path).media, hit.time, short_side=SIDE).images[0]
         return image
 
     def transcript(hit: Hit) -> Any:

@@ -11,14 +11,13 @@ import argparse
 import glob
 import json
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from .asking import register as register_ask
@@ -63,9 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except MMVideoError as error:
         print(f"mmvideo: {printable(str(error))}", file=sys.stderr)
-        return 1
-    except sqlite3.DatabaseError as error:
-        print(f"mmvideo: the library's database is damaged ({error}); restore a copy, or add again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -263,9 +259,18 @@ def evaluate(options: argparse.Namespace) -> int:
 # The parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says how a file whose name looks like an option is named."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a message about wrong usage."""
+        dashed = next((word for word in sys.argv[1:] if word.startswith("-") and Path(word).exists()), None)
+        super().error(message if dashed is None else f"{message} (to name the file {dashed}, write ./{dashed})")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="mmvideo",
         description="Search inside videos, podcasts and other recordings, on your own machine.",
         epilog=EXAMPLES,
@@ -273,7 +278,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmvideo {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument(
         "-l",
         "--library",

@@ -82,10 +82,11 @@ def storyboard(opener: Opener, options: argparse.Namespace) -> int:
     with opener(options) as library:
         hits = _asked(library, options)
         media = {one.path: one for one in library.media()}
-    if not hits:
-        print("nothing found", file=sys.stderr)
-        return 0
-    _saved(Image.fromarray(draw(hits, [media[hit.path] for hit in hits])), options.out)
+        if not hits:
+            print("nothing found", file=sys.stderr)
+            return 0
+        sheet = draw(hits, [media[hit.path] for hit in hits], decoding=library.decoding)
+    _saved(Image.fromarray(sheet), options.out)
     return 0
 
 

@@ -7,16 +7,19 @@ option.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import subprocess
 from pathlib import Path
 
 import numpy as np
 
-from .datatypes import SAMPLE_RATE, Media
-from .decode import frame_at, read_audio
+from .datatypes import SAMPLE_RATE, Media, VideoStream
+from .decode.frames import scaled_size
 from .decode.sound import ffmpeg_program
 from .errors import MediaError, QueryError
+from .sandbox import MEMORY, Decoding, shared
 
 LONGEST_RUN = 900.0
 """Seconds after which ffmpeg is ended."""
@@ -48,27 +51,42 @@ def clip(media: Media, start: float, end: float, out: Path, *, exact: bool = Fal
             how["c:a"] = "aac"
     output = ffmpeg.output(source, f"file:{out}", **how)
     command = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error", "-y").compile(cmd=ffmpeg_program())
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=LONGEST_RUN)  # noqa: S603 - a list, no shell
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
+    status, complaints = _run(command, media)
+    if status:
+        said = complaints.decode(errors="replace").strip().splitlines()
         hint = "" if exact else "; try --exact, or another suffix"
-        raise MediaError(
-            f"{media.path}: no clip could be cut ({said[-1] if said else 'ffmpeg failed'}){hint}"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise MediaError(f"{media.path}: cutting took longer than {LONGEST_RUN:g} s") from error
+        raise MediaError(f"{media.path}: no clip could be cut ({said[-1] if said else 'ffmpeg failed'}){hint}")
     return out
 
 
-def frame_jpeg(media: Media, time: float, *, width: int | None = None) -> bytes:
-    """Return the frame shown at `time` as JPEG, at most `width` wide. Raises `MediaError` without a picture."""
+def _run(command: list[str], media: Media) -> tuple[int, bytes]:
+    """Run ffmpeg, bounded in time and (Linux) in memory, and return its status and what it complained about."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # noqa: S603 - a list
+        try:
+            with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+                import resource
+
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+            _, complaints = process.communicate(timeout=LONGEST_RUN)
+        except subprocess.TimeoutExpired as error:
+            raise MediaError(f"{media.path}: cutting took longer than {LONGEST_RUN:g} s") from error
+        finally:
+            process.kill()  # also when Ctrl-C comes; one that has ended does not mind
+    return process.returncode, complaints
+
+
+def frame_jpeg(media: Media, time: float, *, width: int | None = None, decoding: Decoding | None = None) -> bytes:
+    """Return the frame shown at `time` as JPEG, at most `width` wide. Raises `MediaError` without a picture.
+
+    `decoding` opens the file; without it, a process of its own that is kept for the next one does.
+    """
     from PIL import Image
 
     if media.video is None:
         raise MediaError(f"{media.path}: no picture in it")
     time = min(max(time, media.start), max(media.start, media.end - 0.05))
-    image = Image.fromarray(frame_at(media, time).images[0])
+    short_side = None if width is None else _short_side(media.video, width)
+    image = Image.fromarray((decoding or shared()).frame_at(media, time, short_side=short_side).images[0])
     if width is not None and width < image.width:
         image = image.resize((width, max(1, round(image.height * width / image.width))), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
@@ -76,14 +94,23 @@ def frame_jpeg(media: Media, time: float, *, width: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def waveform(media: Media, points: int = 800) -> list[float]:
-    """Return the loudest sample of each of `points` equal parts of a media, in [0, 1]; empty without sound."""
+def _short_side(video: VideoStream, width: int) -> int:
+    """Return the shorter side of a picture that is at least `width` wide, as near to it as may be."""
+    full = scaled_size(video, None)
+    return max(1, math.ceil(min(full) * min(1.0, width / full[0])))
+
+
+def waveform(media: Media, points: int = 800, *, decoding: Decoding | None = None) -> list[float]:
+    """Return the loudest sample of each of `points` equal parts of a media, in [0, 1]; empty without sound.
+
+    `decoding` as for `frame_jpeg`.
+    """
     if not media.audio:
         return []
     peaks = np.zeros(points)
     total = max(1, round(media.duration * SAMPLE_RATE))
     first = 0
-    for block in read_audio(media, block_seconds=60.0):
+    for block in (decoding or shared()).read_audio(media, block_seconds=60.0):
         part = np.minimum((np.arange(first, first + len(block.samples)) * points) // total, points - 1)
         np.maximum.at(peaks, part, np.abs(block.samples))
         first += len(block.samples)

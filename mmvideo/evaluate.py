@@ -110,6 +110,8 @@ def read_truth(path: Path) -> list[Question]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise QueryError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise QueryError(f"{path}: not text in UTF-8, so no questions") from error
     questions = []
     try:
         rows = (
@@ -117,7 +119,7 @@ def read_truth(path: Path) -> list[Question]:
         )
         for row in rows:
             questions.append(_question(row, path.parent))  # noqa: PERF401 - its length tells which row failed
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise QueryError(f"{path}: question {len(questions) + 1} is not understood ({error!r})") from error
     if not questions:
         raise QueryError(f"{path}: no questions in it")

@@ -11,6 +11,7 @@ import numpy as np
 
 from .datatypes import AddReport, Hit, Images, Match, Media, ModelId
 from .errors import MediaError
+from .sandbox import Decoding, shared
 from .store import StoredMedia
 from .times import clock
 
@@ -94,10 +95,11 @@ def hits_to_text(hits: Sequence[Hit], *, explain: bool = False, marks: tuple[str
 
     The words of the query stand between the two `marks`, which are single characters that no text is left to hold.
     """
-    width = max(len(hit.path.name) for hit in hits)
+    names = [_one_line(hit.path.name) for hit in hits]
+    width = max(map(len, names))
     lines = []
-    for rank, hit in enumerate(hits, 1):
-        lines.append(f"{rank:2}. {hit.path.name:{width}}  {clock(hit.start)} – {clock(hit.end)}  score {hit.score:.2f}")
+    for rank, (hit, name) in enumerate(zip(hits, names, strict=True), 1):
+        lines.append(f"{rank:2}. {name:{width}}  {clock(hit.start)} – {clock(hit.end)}  score {hit.score:.2f}")
         for match in hit.matches:
             lines.append(f"      {_why(match, marks)}")
             if explain:
@@ -106,6 +108,11 @@ def hits_to_text(hits: Sequence[Hit], *, explain: bool = False, marks: tuple[str
         if explain and len(hit.matches) > 1:
             lines.append(f"      together {' and '.join(f'{m.score:.3f}' for m in hit.matches)} → {hit.score:.3f}")
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    """Return text whose line breaks are escaped: a file's name must not look like a line of ours."""
+    return "".join(c if c not in "\n\r\v\f\x85\u2028\u2029" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _why(match: Match, marks: tuple[str, str]) -> str:
@@ -138,10 +145,10 @@ def report_to_text(report: AddReport) -> str:
     lines = []
     for one in report.media:
         if one.outcome == "failed":
-            lines.append(f"failed   {one.message}")
+            lines.append(f"failed   {_one_line(one.message)}")
         elif one.outcome != "unchanged":
             made = ", ".join(f"{count} {modality}" for modality, count in one.segments.items()) or "nothing to index"
-            lines.append(f"{one.outcome:8} {one.path.name}  {made}  in {one.seconds:.1f} s")
+            lines.append(f"{one.outcome:8} {_one_line(one.path.name)}  {made}  in {one.seconds:.1f} s")
             lines += [f"         note: {note}" for note in one.notes]
     lines += [f"note: {note}" for note in report.notes]
     outcomes = ("added", "updated", "moved", "unchanged", "failed")
@@ -153,7 +160,7 @@ def stored_to_text(stored: StoredMedia, counts: dict[str, int], models: dict[str
     """Return what is known of a media, a line each."""
     media = stored.media
     begins = f", from {clock(media.start)}" if media.start else ""
-    lines = [str(media.path), f"  length    {clock(media.duration)}{begins}"]
+    lines = [_one_line(str(media.path)), f"  length    {clock(media.duration)}{begins}"]
     if media.video:
         video = media.video
         turned = f", rotated by {video.rotation}°" if video.rotation else ""
@@ -171,11 +178,19 @@ def stored_to_text(stored: StoredMedia, counts: dict[str, int], models: dict[str
 # Pictures
 
 
-def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3, width: int = 320) -> Images:
+def storyboard(
+    hits: Sequence[Hit],
+    media: Sequence[Media],
+    *,
+    columns: int = 3,
+    width: int = 320,
+    decoding: Decoding | None = None,
+) -> Images:
     """Return one picture (height, width, 3) uint8 with a frame per hit, its rank, file and time below it.
 
     `media` are those of the hits, in the same order. A hit in a recording without picture shows its words instead.
-    Raises `ValueError` without hits.
+    `decoding` opens the files; without it, a process of its own that is kept for the next ones does. Raises
+    `ValueError` without hits.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -192,7 +207,7 @@ def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3,
         x = gap + position % columns * (width + gap)
         y = gap + position // columns * (picture + caption + gap)
         draw.rectangle((x, y, x + width - 1, y + picture - 1), fill=(39, 39, 42))
-        shown = _thumbnail(one, hit.time, width, picture)
+        shown = _thumbnail(one, hit.time, (width, picture), decoding or shared())
         if shown is not None:
             sheet.paste(shown, (x + (width - shown.width) // 2, y + (picture - shown.height) // 2))
         else:
@@ -202,18 +217,16 @@ def storyboard(hits: Sequence[Hit], media: Sequence[Media], *, columns: int = 3,
     return np.asarray(sheet)
 
 
-def _thumbnail(media: Media, time: float, width: int, height: int) -> Any | None:
+def _thumbnail(media: Media, time: float, size: tuple[int, int], decoding: Decoding) -> Any | None:
     from PIL import Image
-
-    from .decode import frame_at
 
     if media.video is None:
         return None
     try:
-        image = Image.fromarray(frame_at(media, time).images[0])
+        image = Image.fromarray(decoding.frame_at(media, time, short_side=max(size)).images[0])
     except MediaError:
         return None
-    image.thumbnail((width, height))
+    image.thumbnail(size)
     return image
 
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ from numpy.typing import NDArray
 from .datatypes import Vectors
 
 EXACT_LIMIT = 50_000
+CHECKED = 1_000_000_000
+"""Bytes of an index file up to which each opening compares its checksum (0.2 s)."""
 CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 64
 
 Ids = NDArray[np.uint64]
@@ -34,13 +38,14 @@ Ids = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What an index on disk holds: the library's id, the generation of the modality, how many vectors of which
-    length."""
+    """What an index on disk holds: the library's id, the generation of the modality, how many vectors of which length;
+    `checksum` is the CRC-32 of its file."""
 
     library: str
     generation: int
     count: int
     dim: int
+    checksum: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> IndexState | None:
@@ -58,19 +63,29 @@ class VectorIndex:
         self.dim = dim
         self._index = _usearch(dim)
         self._viewed = False
+        self._held: mmap.mmap | None = None  # what a viewed index is made of
 
     @classmethod
-    def open(cls, path: Path) -> tuple[VectorIndex, IndexState] | None:
-        """Map the index at `path` (without suffix) into memory; None where there is none or it is damaged."""
+    def open(cls, path: Path, *, checked: bool = False) -> tuple[VectorIndex, IndexState] | None:
+        """Map the index at `path` (without suffix) into memory; None where there is none or it is damaged.
+
+        `checked` reads also a file above `CHECKED` to see that; a damaged one may crash the process that searches it.
+        """
         state = IndexState.read(path)
         if state is None:
             return None
         try:
+            # Given a path that it may not open (absent, or another user's: it asks for O_NOATIME), usearch 2.26 closes
+            # descriptor 0 in its place, whatever that is by then: a lock, the database.
+            with path.with_suffix(".usearch").open("rb") as file:
+                held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if state.checksum is not None and (checked or len(held) <= CHECKED) and crc32(held) != state.checksum:
+                return None
             index = cls(state.dim)
-            index._index.view(str(path.with_suffix(".usearch")))
+            index._index.view(memoryview(held))
         except (OSError, ValueError, TypeError, RuntimeError):
             return None
-        index._viewed = True
+        index._held, index._viewed = held, True
         return (index, state) if len(index) == state.count else None
 
     def __len__(self) -> int:
@@ -116,9 +131,10 @@ class VectorIndex:
     def save(self, path: Path, *, library: str, generation: int) -> None:
         """Write the index to `path` (without suffix)."""
         self._own()
-        state = IndexState(library=library, generation=generation, count=len(self), dim=self.dim)
         draft = path.with_suffix(".usearch.new")
         self._index.save(str(draft))
+        checksum = _checksum(draft)
+        state = IndexState(library=library, generation=generation, count=len(self), dim=self.dim, checksum=checksum)
         _publish(draft, path.with_suffix(".usearch"))
         draft = path.with_suffix(".json.new")
         draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
@@ -128,7 +144,7 @@ class VectorIndex:
         """Copy a mapped index into memory: a mapped one cannot change, nor be written over its own file."""
         if self._viewed:
             held = self._index.copy()
-            self._index, self._viewed = held, False
+            self._index, self._viewed, self._held = held, False, None
 
 
 def cosines(vector: Vectors, batches: Sequence[tuple[Ids, Vectors]]) -> tuple[Ids, NDArray[np.float32]]:
@@ -156,6 +172,14 @@ def _usearch(dim: int) -> Any:
         expansion_add=EXPANSION_ADD,
         expansion_search=EXPANSION_SEARCH,
     )
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found = crc32(block, found)
+    return found
 
 
 def _publish(draft: Path, path: Path) -> None:

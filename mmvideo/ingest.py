@@ -357,7 +357,7 @@ def _hear(
     if encoder is None:
         return None
     try:
-        with closing(source.read_audio(media, rate=encoder.rate)) as sound:
+        with closing(source.read_audio(media, block_seconds=120.0, rate=encoder.rate)) as sound:
             return sound_segments(
                 prefetch(iter(sound), 1),
                 encoder,

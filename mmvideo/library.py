@@ -73,7 +73,7 @@ class Library:
         self._models = LibraryModels(store, recipe, offline=offline)
         self._recipe = recipe
         self._searcher: Searcher | None = None
-        self._decoding = Sandbox() if isolated else Direct()
+        self.decoding: Sandbox | Direct = Sandbox() if isolated else Direct()
 
     @classmethod
     def open(
@@ -118,7 +118,7 @@ class Library:
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
-        self._decoding.close()
+        self.decoding.close()
         self._searcher = None  # it maps the indexes' files
         self._store.close()
 
@@ -167,7 +167,7 @@ class Library:
         with self._writing() as store:
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
-            adding = Adding(store, self.folder, self._recipe, self._models, self._decoding)
+            adding = Adding(store, self.folder, self._recipe, self._models, self.decoding)
             try:
                 for position, file in enumerate(files):
                     tell(Progress("files", file, position, len(files), "files"))
@@ -235,7 +235,7 @@ class Library:
         """
         from .imported import import_frames, read_vectors, sample_times
 
-        matrix, found = read_vectors(Path(vectors)), self._decoding.probe(Path(media).expanduser().absolute())
+        matrix, found = read_vectors(Path(vectors)), self.decoding.probe(Path(media).expanduser().absolute())
         known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
         with self._writing() as store:
             model = self._models.visual()
@@ -338,7 +338,7 @@ class Library:
 
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             audio=None if audio is None else self._sound(audio),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
@@ -346,7 +346,7 @@ class Library:
             text_weight=text_weight,
             min_score=min_score,
             without=without.strip() if without else None,
-            without_image=None if without_image is None else as_picture(without_image),
+            without_image=None if without_image is None else self._pictured(without_image),
             then=(then,) if isinstance(then, str) else tuple(then),
             within=within,
             distinct=distinct,
@@ -368,7 +368,7 @@ class Library:
         """
         query = Query(
             text=text.strip() if text else None,
-            image=None if image is None else as_picture(image),
+            image=None if image is None else self._pictured(image),
             modalities=None if modalities is None else tuple(modalities),
         )
         return self._asked().curve(query, self.find(media).id)
@@ -389,7 +389,11 @@ class Library:
             raise QueryError(
                 f"{self.folder}: no sounds are indexed; `mmvideo reindex --sound clap` makes them searchable"
             )
-        return as_sound(audio, encoder.rate, self._decoding)
+        return as_sound(audio, encoder.rate, self.decoding)
+
+    def _pictured(self, image: Any) -> Images:
+        """Return what a query shows; files are opened where media are."""
+        return self.decoding.picture(Path(image)) if isinstance(image, (str, os.PathLike)) else as_picture(image)
 
     def _asked(self) -> Searcher:
         from .search import Searcher

@@ -72,7 +72,9 @@ def _files_of(path: Path, problems: list[tuple[Path, MediaError]]) -> Iterator[P
     except OSError as error:  # in a folder that may not be entered
         problems.append((path, MediaError(f"{path}: cannot be read ({error.strerror}); check its permissions")))
         return
-    if not there:
+    if not there and path.is_symlink():
+        problems.append((path, MediaError(f"{path}: a link that leads nowhere")))
+    elif not there:
         problems.append((path, MediaError(f"{path}: no such file or folder")))
     elif path.is_file():
         yield path

@@ -45,14 +45,13 @@ def _thumbnail(hit: Hit) -> str | None:
     """Return the hit's best frame as base64 JPEG, None without picture or where the file is gone."""
     from PIL import Image
 
-    from .decode import frame_at
-    from .media import probe
+    from .sandbox import shared
 
     try:
-        media = probe(hit.path)
+        media = shared().probe(hit.path)
         if media.video is None:
             return None
-        image = Image.fromarray(frame_at(media, hit.time, short_side=120).images[0])
+        image = Image.fromarray(shared().frame_at(media, hit.time, short_side=120).images[0])
     except MediaError:
         return None
     buffer = io.BytesIO()

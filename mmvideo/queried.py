@@ -25,7 +25,7 @@ def as_sound(audio: str | os.PathLike[str] | Audio, rate: int, decoding: Decodin
         return audio
     media = decoding.probe(Path(audio).expanduser().absolute())
     held: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
-    with closing(decoding.read_audio(media, rate=rate)) as blocks:
+    with closing(decoding.read_audio(media, block_seconds=MOST, rate=rate)) as blocks:
         for block in blocks:
             held.append(block.samples)
             if sum(map(len, held)) >= MOST * rate:

@@ -47,7 +47,7 @@ from .said import saying as part_said
 from .seen import frame_shown, moments_seen
 from .shown import rank_shown
 from .spelling import spellings
-from .store import Store, StoredMedia, StoredSegment
+from .store import Store, StoredMedia, StoredSegment, unreadable
 
 CANDIDATES = 200
 """Segments that the index of a modality proposes."""
@@ -430,6 +430,8 @@ class Searcher:
                 ids[np.unique(np.linspace(0, len(ids) - 1, min(BACKGROUND, len(ids))).astype(int))] if len(ids) else ids
             )
             batches = [vectors for _, vectors in self._store.vectors(modality, ids=[int(i) for i in few])]
+            if not batches:
+                raise unreadable(self._folder, f"the {modality} index knows other segments")
             self._backgrounds[modality] = np.concatenate(batches)
         return self._backgrounds[modality]
 
@@ -443,7 +445,8 @@ class Searcher:
 
     def _hit(self, moment: Moment, telling: Collection[str] = ()) -> Hit:
         stored = self._store.media_by_id(moment.media_id)
-        assert stored is not None, "a segment belongs to a media"  # noqa: S101 - the database's own foreign key
+        if stored is None:
+            raise unreadable(self._folder, "a segment belongs to no media")
         start, end = fit(moment.start, moment.end, stored.media.start, stored.media.end)
         matches = tuple(
             replace(match, marks=words.spans(match.text, telling)) if match.text and telling else match

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import caches
 from .datatypes import SEARCHED, Modality
-from .errors import MediaError
+from .errors import LibraryError, MediaError
 from .index import IndexState, VectorIndex
 from .media import file_state
 from .store import Store, StoredMedia
@@ -74,7 +74,9 @@ def verify(store: Store, folder: Path, *, repair: bool = False, drop: bool = Fal
         return Verification(tuple(findings), 0, 0, tuple(notes))
     findings += _words(store, repair)
     known = {media_id: stored for media_id in store.media_ids() if (stored := _readable(store, media_id))}
-    for media_id, wrong in store.damaged_media():
+    damaged = dict(store.damaged_media())
+    damaged |= {i: "its description is damaged" for i in store.media_ids() if i not in known and i not in damaged}
+    for media_id, wrong in damaged.items():
         findings.append(_mended(store, media_id, known.get(media_id), wrong, repair, drop))
     findings += _recordings(store, known, repair and drop)
     findings += _caches(store, folder, repair)
@@ -85,7 +87,8 @@ def _words(store: Store, repair: bool) -> list[Finding]:
     if store.words_fit():
         return []
     if repair:
-        store.rebuild_words()
+        with contextlib.suppress(LibraryError):  # damaged beyond that: it stays a finding
+            store.rebuild_words()
     done = "made again" if repair and store.words_fit() else ""
     return [Finding("damage", "the full-text index does not fit what was said", done=done)]
 
@@ -93,7 +96,7 @@ def _words(store: Store, repair: bool) -> list[Finding]:
 def _readable(store: Store, media_id: int) -> StoredMedia | None:
     try:
         return store.media_by_id(media_id)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except LibraryError:
         return None
 
 
@@ -140,7 +143,7 @@ def _caches(store: Store, folder: Path, repair: bool) -> Iterator[Finding]:
                     (folder / modality).with_suffix(suffix).unlink(missing_ok=True)
         for path in left:
             path.unlink(missing_ok=True)
-        with contextlib.suppress(ValueError):  # vectors that cannot be read, and were to be kept
+        with contextlib.suppress(LibraryError):  # vectors that cannot be read, and were to be kept
             caches.refresh(store, folder)
     found = [Finding("cache", text, done="made again" if repair else "") for text in wrong]
     found += [
@@ -160,7 +163,7 @@ def _wrong_cache(store: Store, folder: Path, modality: Modality) -> str:
         return f"the {modality} index belongs to another library"
     if state.generation != store.generation(modality):
         return ""
-    opened = VectorIndex.open(folder / modality)
+    opened = VectorIndex.open(folder / modality, checked=True)
     if opened is None:
         return f"the {modality} index cannot be opened"
     index = opened[0]
@@ -170,7 +173,7 @@ def _wrong_cache(store: Store, folder: Path, modality: Modality) -> str:
         for ids, vectors in store.vectors(modality):
             if vectors.shape[1] != index.dim or float(np.abs(index.vectors(ids) - vectors).max(initial=0.0)) > 0.01:
                 return f"the {modality} index holds other vectors than the database"
-    except ValueError:  # rows without a vector's length, which are reported as such
+    except LibraryError:  # rows without a vector's length, which are reported as such
         return ""
     return ""
 

@@ -243,7 +243,7 @@ def campaign(
     alarms: list[str] = []
     encoders: dict[str, Any] = {"visual": ColourEncoder(), "speech": ScriptedTranscriber(), "passages": WordEncoder()}
     with Library.open(folder / "hostile.mmv", **encoders) as library:
-        library._decoding = Sandbox(patience=PATIENCE, **({"memory": memory} if memory else {}))
+        library.decoding = Sandbox(patience=PATIENCE, **({"memory": memory} if memory else {}))
         for position in range(0, count + 1, 100):
             batch = range(first + position, first + min(position + 100, count))
             made = [mutated(seed, seeds, folder / "mutated") for seed in batch]
@@ -264,7 +264,7 @@ def campaign(
                 echo(f"{position}: {dict(outcomes)} {dict(reasons)}")
         for query in ("red", "ferry harbour", "&", "three"):
             library.search(query, limit=20)
-        library._decoding.close()
+        library.decoding.close()
         damage = [finding for finding in library.verify().findings if finding.kind != "media"]
         assert not damage, damage
     return {

@@ -3,7 +3,8 @@
 Half of the kills strike at a random time, half at a random operation on the library's files (write, sync, rename,
 unlink), which a small library for LD_PRELOAD counts. The same library keeps a copy of every file and folder at each
 fsync; a power cut is the state in which every file has only what was synced, and, in every second one, only the names
-that were synced. Stub encoders; every fourth `add` decodes in a process of its own. Linux, with a C compiler.
+that were synced. Stub encoders, or with `--real` the packaged weights; every fourth `add` decodes in a process of its
+own. Linux, with a C compiler.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
+from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ SHIM = r"""
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +44,8 @@ SHIM = r"""
 #include <unistd.h>
 static char watch[4096], keep[4096];
 static long armed = 0, count = 0;
+static int mode = 0; /* at the armed operation: 0 kill, 1 no space from then on, 2 an error of the disk, once */
+void mmv_mode(int wanted) { mode = wanted; }
 void mmv_arm(const char *folder, const char *durable, long at) {
     strncpy(watch, folder, 4095); strncpy(keep, durable, 4095); armed = at; count = 0;
 }
@@ -49,7 +55,11 @@ static int mine_fd(int fd, char *path) {
     char link[64]; snprintf(link, 64, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, 4095); if (n < 0) return 0; path[n] = 0; return mine(path);
 }
-static void step(void) { if (++count == armed) { raise(SIGKILL); } }
+static int step(void) {
+    if (++count < armed || !armed || (count > armed && mode != 1)) return 0;
+    if (!mode) raise(SIGKILL);
+    errno = mode == 1 ? ENOSPC : EIO; return 1;
+}
 static void copy(int fd) {
     char path[4096], to[8300], draft[8300], buffer[65536]; struct stat st;
     if (!mine_fd(fd, path) || fstat(fd, &st)) return;
@@ -66,7 +76,7 @@ static void copy(int fd) {
     close(in); close(out); rename(draft, to);
 }
 #define REAL(type, name, ...) ((type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
-#define TOUCH(fd) do { char p[4096]; if (watch[0] && mine_fd(fd, p)) step(); } while (0)
+#define TOUCH(fd) do { char p[4096]; if (watch[0] && mine_fd(fd, p) && step()) return -1; } while (0)
 int fsync(int fd) { TOUCH(fd); int r = REAL(int, "fsync", int)(fd); if (!r && watch[0]) copy(fd); return r; }
 int fdatasync(int fd) { TOUCH(fd); int r = REAL(int, "fdatasync", int)(fd); if (!r && watch[0]) copy(fd); return r; }
 ssize_t write(int fd, const void *b, size_t n) {
@@ -78,13 +88,16 @@ ssize_t pwrite(int fd, const void *b, size_t n, off_t o) {
     TOUCH(fd); return REAL(ssize_t, "pwrite", int, const void *, size_t, off_t)(fd, b, n, o); }
 int ftruncate64(int fd, off64_t n) { TOUCH(fd); return REAL(int, "ftruncate64", int, off64_t)(fd, n); }
 int rename(const char *a, const char *b) {
-    if (mine(b)) step(); return REAL(int, "rename", const char *, const char *)(a, b);
+    if (mine(b) && step() && mode == 2) return -1; return REAL(int, "rename", const char *, const char *)(a, b);
 }
-int unlink(const char *a) { if (mine(a)) step(); return REAL(int, "unlink", const char *)(a); }
+int unlink(const char *a) {
+    if (mine(a) && step() && mode == 2) return -1; return REAL(int, "unlink", const char *)(a);
+}
 """
 
 QUERIES = ("red", "green", "cyan ferry", "bread flour water", '"flour and water"', "violins", "black", "harbour")
 COLOURS = ("red", "green", "blue", "white", "yellow", "cyan", "magenta", "black")
+REAL = os.environ.get("MMVIDEO_CAMPAIGN_REAL") == "1"
 TOKEN = "MMVIDEO_CAMPAIGN_KILL"  # marks the processes of this campaign
 
 
@@ -116,6 +129,13 @@ def make_media(folder: Path, other: Path) -> None:
     (folder / "film4.srt").write_text("1\n00:00:01,000 --> 00:00:03,000\nViolins in the harbour.\n")
     (folder / "broken.mp4").write_bytes((folder / "film0.mp4").read_bytes()[:3000])
     (folder / "empty.mkv").touch()
+    if REAL:  # each file takes seconds to encode: fewer of them, and one with speech
+        from tests.films import ffmpeg
+
+        spoken = import_module("tests.speech").SPOKEN
+        for name in ("film3.avi", "film4.mp4", "film4.srt"):
+            (folder / name).unlink()
+        ffmpeg("-i", spoken / "en" / "hello_world.wav", folder / "talk.mp3")
 
 
 def put(source: Path, target: Path) -> None:
@@ -130,8 +150,11 @@ def opened(library: Path, isolated: bool) -> Any:
     from mmvideo import Library
     from tests.stubs import ColourEncoder, ScriptedTranscriber, WordEncoder
 
+    if REAL:
+        names: dict[str, Any] = {"visual": "conse", "speech": "whisper-tiny.en", "passages": "minilm", "screen": "none"}
+        return Library.open(library, isolated=isolated, offline=True, **names)
     encoders = {"visual": ColourEncoder(), "speech": ScriptedTranscriber(), "passages": WordEncoder()}
-    return Library.open(library, isolated=isolated, **encoders)  # type: ignore[arg-type]
+    return Library.open(library, isolated=isolated, screen="none", **encoders)  # type: ignore[arg-type]
 
 
 def add(library: Path, media: Path, isolated: bool, tell: Callable[[str], None]) -> None:
@@ -246,7 +269,9 @@ def child(work: Callable[[Callable[[str], None]], None]) -> tuple[int, int]:
         work(lambda text: print(text, file=os.fdopen(os.dup(into), "w"), flush=True))
         os._exit(0)
     except BaseException as error:
-        os.write(into, f"failed: {type(error).__name__}: {error}"[:3000].encode())
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"failed: {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+        os.write(into, text[:3000].encode())
         os._exit(1)
 
 
@@ -363,7 +388,7 @@ def finished(folder: Path, media: Path, library: Path) -> dict[str, Any]:
     found = json.loads(lines[-1]) if lines[-1].startswith("{") else {}
     assert found, lines
     found["answers"] = [[tuple(hit) for hit in hits] for hits in found["answers"]]
-    assert len(found["state"]) == 7
+    assert len(found["state"]) == (5 if REAL else 7)
     assert found["operations"] > 50
     return dict(found)
 
@@ -428,6 +453,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kills", type=int, nargs="?", default=200)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--real", action="store_true", help="with real weights (mmvideo[offline]), over fewer files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mmvideo-kill-") as name:
         if os.environ.get("LD_PRELOAD", "").endswith("shim.so"):
@@ -436,6 +462,8 @@ def main() -> int:
             print(f"done in {time.monotonic() - started:.0f} s: {counts}")
             return 0
         environment = {**os.environ, "LD_PRELOAD": str(build_shim(Path(name)))}
+        if options.real:
+            environment["MMVIDEO_CAMPAIGN_REAL"] = "1"
         return subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode
 
 

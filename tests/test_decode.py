@@ -130,9 +130,10 @@ def test_a_cut_without_a_keyframe_is_found(tmp_path):
     film = make_film(tmp_path / "film.mp4", [("red", 5), ("green", 6), ("blue", 5)], sound=False)
     assert 5.0 not in keyframes(film)
     times, images, _ = sampled(probe(film), keyframe_gap=4.0)
-    assert {0.0, 2.0, 4.0, 5.0} <= set(times.tolist())
-    assert len(times) < 12
-    assert images[list(times).index(5.0)][0, 0, 1] > 100
+    assert len(times) <= 10
+    inside = [time for time in times if 5.0 <= time < 6.0]  # B-frames before the large one show the new picture too
+    assert inside
+    assert images[list(times).index(inside[0])][0, 0, 1] > 100
 
 
 def keyframes(path):
@@ -152,11 +153,13 @@ def test_keyframes_stand_for_what_follows_them_up_to_a_gap(clips, name, gap):
     chosen = shown_at(np.array(keys), np.arange(keys[0], media.end - 5e-4, 0.5))
     assert set(chosen) <= set(times.tolist())
     between = set(times.tolist()) - set(chosen)
-    changes = read_timeline(media).changes()
+    changes = set(read_timeline(media).changes().tolist())
     for key, following in zip(chosen, [*chosen[1:], read_timeline(media).end], strict=True):
-        inside = [time for time in between if key < time < following]
-        filled = following - key > gap + 5e-4 or ((changes > key) & (changes < following)).any()
-        assert bool(inside) == (filled and len(shown_at(true, [*np.arange(key, following - 0.25, 0.5)])) > 1)
+        inside = {time for time in between if key < time < following}
+        if following - key > gap + 5e-4 and len(shown_at(true, np.arange(key, following - 0.25, 0.5))) > 1:
+            assert inside
+        else:
+            assert inside <= changes
     assert seen(images, offset_of(media)) == pytest.approx(times, abs=0.006)
     assert stream.notes == []
 

@@ -1,16 +1,22 @@
 """What must hold for every input: intervals, fusion, pooling, times, subtitles, the words of a query."""
 
 import contextlib
+import json
+import struct
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmvideo import words
+from mmvideo import times, words
 from mmvideo.datatypes import Match, Timeline, Transcript, Utterance
-from mmvideo.errors import MediaError
+from mmvideo.errors import MediaError, QueryError
+from mmvideo.evaluate import read_truth
 from mmvideo.fuse import Candidate, fit, fuse
 from mmvideo.pool import pool_windows, unit
+from mmvideo.sandbox.wire import WireError, receive
 from mmvideo.segment import windows
 from mmvideo.subtitles import parse, timestamp, to_srt, to_vtt
 from mmvideo.times import clock
@@ -89,6 +95,64 @@ def test_a_timestamp_reads_back_to_the_millisecond(seconds):
 def test_any_text_is_subtitles_or_refused(text):
     with contextlib.suppress(MediaError):
         assert parse("\n" + text).utterances
+
+
+class Said:
+    """The end of a pipe from which anything may come, a few bytes at a time."""
+
+    def __init__(self, data):
+        self.left = data
+
+    def readinto(self, room):
+        part, self.left = self.left[: min(5, len(room))], self.left[min(5, len(room)) :]
+        room[: len(part)] = part
+        return len(part)
+
+
+HEADERS = st.one_of(
+    st.binary(max_size=60),
+    st.dictionaries(st.sampled_from(["bytes", "kind", "media", "shape"]), st.none() | st.integers() | st.text()).map(
+        lambda header: json.dumps(header).encode()
+    ),
+)
+
+
+@given(HEADERS, st.binary(max_size=40), st.integers(-2, 2))
+def test_whatever_a_decoding_process_says_is_bytes_or_refused(header, rest, off):
+    said = struct.pack(">I", max(0, len(header) + off)) + header + rest
+    with contextlib.suppress(WireError):
+        known, held = receive(Said(said), 30)
+        assert len(held) == known["bytes"] <= 30
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+ROWS = st.dictionaries(st.sampled_from(["query", "image", "file", "start", "end", "answers", "vid"]), VALUES)
+
+
+@given(st.one_of(st.binary(max_size=80), st.lists(ROWS | VALUES, max_size=3).map(lambda x: json.dumps(x).encode())))
+def test_any_file_is_questions_or_refused(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "truth.json"
+        path.write_bytes(data)
+        with contextlib.suppress(QueryError):
+            assert read_truth(path)
+
+
+@given(ANY_TEXT)
+def test_any_text_is_a_time_or_none(text):
+    with contextlib.suppress(ValueError):
+        assert times.seconds(text) >= 0
+    with contextlib.suppress(ValueError):
+        times.moment(text)
+
+
+@given(st.floats(0, 359_000))
+def test_a_clock_reads_back_to_the_tenth(value):
+    assert abs(times.seconds(clock(value)) - value) <= 0.05 + 1e-6
 
 
 TIMES = st.lists(st.tuples(st.integers(0, 10**7), st.integers(1, 20_000), st.text(min_size=1, max_size=40)), max_size=8)

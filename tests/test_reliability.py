@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmvideo import Library, LibraryError, MediaError
+from mmvideo import Library, LibraryError, MediaError, QueryError
 from mmvideo.media import find_media, probe
 from mmvideo.sandbox import Sandbox
 from mmvideo.store import Store, migrate, outdated
@@ -66,6 +66,15 @@ def test_killed_anywhere_nothing_is_lost():
 
 
 @LINUX
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_a_refused_write_anywhere_does_no_damage():
+    run = [sys.executable, ROOT / "scripts/campaign_full.py", "5", "--first", "18"]  # 20: while the library is made
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "'refused'" in done.stdout
+
+
+@LINUX
 def test_hostile_files_are_refused_or_partly_read():
     run = [sys.executable, ROOT / "scripts/campaign_hostile.py", "66"]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
@@ -107,6 +116,13 @@ def test_a_sandbox_says_what_direct_decoding_says(sandbox, films):
     assert len(sandbox._idle) == 1  # one process served all that
 
 
+def test_a_task_may_name_very_many_times(sandbox, films):
+    media = probe(films / "first.mp4")
+    times = np.linspace(0, media.duration - 0.1, 100_000).tolist()
+    with sandbox.sample_frames(media, interval=1.0, short_side=16, at=times) as frames:
+        assert sum(map(len, frames)) == 110
+
+
 @LINUX
 @pytest.mark.parametrize(
     ("fault", "said"),
@@ -134,6 +150,91 @@ def test_a_decoder_that_dies_costs_one_file(films, fault, said):
         sandbox.patience = 60.0
         assert sandbox.probe(films / "first.mp4").video.width == 96  # by a new process
         assert sandbox._idle[0]._process.pid != before
+
+
+@pytest.fixture
+def crashes(monkeypatch):
+    """Every process that decodes gets SIGSEGV when it is given a task of these kinds."""
+    from mmvideo.sandbox.process import Worker
+
+    kinds, send = set(), Worker.send
+
+    def struck(worker, task):
+        if task["task"] in kinds:
+            os.kill(worker._process.pid, signal.SIGSEGV)
+        send(worker, task)
+
+    monkeypatch.setattr(Worker, "send", struck)
+    return kinds
+
+
+@LINUX
+def test_a_crash_while_pictures_are_looked_at_costs_the_picture(films, tmp_path, crashes):
+    from PIL import Image
+
+    from mmvideo.cutting import frame_jpeg, waveform
+    from mmvideo.export import storyboard
+    from mmvideo.notebook import Hits
+
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
+    with opened(tmp_path / "l.mmv", isolated=True) as library:
+        library.add(films)
+        hits = library.search(image=tmp_path / "red.png", limit=3)
+        media = {one.path: one for one in library.media()}
+        shown = [media[hit.path] for hit in hits]
+        assert library.search(image=Image.open(tmp_path / "red.png"), limit=3) == hits
+        whole = storyboard(hits, shown, decoding=library.decoding)
+        assert "<img" in Hits(hits)._repr_html_()
+        crashes |= {"frame", "picture", "sound"}
+        with pytest.raises(MediaError, match="the decoder crashed: SIGSEGV"):
+            frame_jpeg(shown[0], 1.0, width=32, decoding=library.decoding)
+        with pytest.raises(MediaError, match="the decoder crashed: SIGSEGV"):
+            waveform(shown[0], 10)
+        with pytest.raises(QueryError, match=r"red\.png: cannot be read \(the decoder crashed: SIGSEGV\)"):
+            library.search(image=tmp_path / "red.png")
+        assert not np.array_equal(storyboard(hits, shown, decoding=library.decoding), whole)
+        assert "<img" not in Hits(hits)._repr_html_()
+        crashes.clear()
+        assert np.array_equal(storyboard(hits, shown, decoding=library.decoding), whole)
+        assert library.search(image=tmp_path / "red.png", limit=3) == hits
+
+
+@LINUX
+def test_a_crash_does_not_take_the_server_along(films, tmp_path, crashes):
+    from starlette.testclient import TestClient
+
+    from mmvideo.server import create_app
+
+    clip, png = (films / "first.mp4").read_bytes(), b"\x89PNG\r\n\x1a\n"
+    with opened(tmp_path / "l.mmv", isolated=True) as library:
+        library.add(films / "first.mp4")
+        http = TestClient(create_app(library), base_url="http://127.0.0.1")
+        assert http.get("/api/media/1/frame?t=1&width=64").headers["content-type"] == "image/jpeg"
+        crashes |= {"frame", "picture", "probe", "sound"}
+        for answer in (
+            http.get("/api/media/1/frame?t=2&width=64"),
+            http.get("/api/media/1/waveform"),
+            http.get("/api/search?like=1@1"),
+            http.post("/api/search", files={"file": ("a.mp4", clip, "video/mp4")}),
+            http.post("/api/search", files={"file": ("a.png", png, "image/png")}),
+        ):
+            assert answer.status_code in (400, 422), answer.text
+            assert "\n" not in answer.json()["error"]["message"]
+        crashes.clear()
+        assert http.get("/api/media/1/frame?t=2&width=64").status_code == 200
+        assert len(http.get("/api/media/1/waveform").json()) == 800
+        assert http.get("/api/search?like=1@1").json()["hits"]
+        assert http.post("/api/search", files={"file": ("a.mp4", clip, "video/mp4")}).json()["hits"]
+
+
+def test_one_picture_alone_is_the_same_from_either_side(sandbox, films):
+    from mmvideo.decode import frame_at
+
+    media = probe(films / "first.mp4")
+    for time_, side in ((0.0, None), (6.3, 32)):
+        there, here = sandbox.frame_at(media, time_, short_side=side), frame_at(media, time_, short_side=side)
+        assert np.array_equal(there.images, here.images)
+        assert np.array_equal(there.times, here.times)
 
 
 def opened_sandbox(patience):
@@ -569,6 +670,16 @@ def test_names_on_the_command_line(own):
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("\n") == 1
     assert command("transcript", "-l", library.folder, "--", "-v*").returncode == 0
+    (films / "empty\n.mp4").touch()
+    (films / "circle.mp4").symlink_to("circle.mp4")
+    run = command("add", "-l", library.folder, films / "empty\n.mp4", films / "circle.mp4")
+    assert run.stdout.count("\n") == 3, run.stdout  # a line for each, and the sum
+    assert "empty\\n.mp4: the file is empty" in run.stdout
+    assert "a link that leads nowhere" in run.stdout
+    (films / "-x.mp4").touch()
+    run = command("add", "-l", library.folder, "-x.mp4", cwd=films)
+    assert run.returncode == 2
+    assert "write ./-x.mp4" in run.stderr
 
 
 @LINUX

@@ -60,10 +60,18 @@ class _Pace:
         keys = timeline.keyframes()
         chosen = keys[on_screen(keys, when)]
         borders = np.append(chosen, min(timeline.end, self.stop))
-        changed = np.diff(np.searchsorted(timeline.changes(), borders)) > 0
-        wide = np.flatnonzero(changed | (np.diff(borders) > self.keyframe_gap + EPSILON))
+        wide = np.flatnonzero(np.diff(borders) > self.keyframe_gap + EPSILON)
         between = [moments(borders[i], self.interval, borders[i + 1] - self.interval / 2)[1:] for i in wide]
-        return on_screen(timeline.times, np.concatenate([chosen, *between]))
+        return on_screen(timeline.times, np.concatenate([chosen, *between, self._changed(timeline, chosen)]))
+
+    def _changed(self, timeline: Timeline, chosen: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return when the picture changes between the frames chosen, at most once an interval."""
+        found: list[float] = []
+        for time in timeline.changes():
+            before = chosen[int(np.searchsorted(chosen, time)) - 1]
+            if chosen[0] < time < self.stop and time >= max(before, found[-1] if found else before) + self.interval / 2:
+                found.append(float(time))
+        return np.array(found)
 
     def brief(self) -> bool:
         """Tell whether all of it lies close together."""

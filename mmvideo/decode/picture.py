@@ -27,9 +27,9 @@ class Painter:
         self._reformatter = VideoReformatter()  # keeps its tables from frame to frame
 
     def paint(self, frame: Any) -> Images:
-        """Return the picture of a frame. Bicubic, as decord scales."""
+        """Return the picture of a frame, each pixel the mean of those that it covers: a third of bicubic's time."""
         width, height = self._size
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="BICUBIC")
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
         return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), self._turns))
 
 

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from ..datatypes import AudioStream, Media, VideoStream
 
 _LENGTH = struct.Struct(">I")
-_LARGEST_HEADER = 1_000_000
 
 
 class Pipe(Protocol):
@@ -43,10 +42,10 @@ def send(pipe: Pipe, header: dict[str, Any], *parts: Any) -> None:
             done += pipe.write(view[done:]) or 0
 
 
-def receive(pipe: Pipe, most: int) -> tuple[dict[str, Any], bytearray]:
-    """Return a header and its bytes, at most `most`. Raises `WireError`."""
+def receive(pipe: Pipe, most: int, *, largest: int = 1_000_000) -> tuple[dict[str, Any], bytearray]:
+    """Return a header, of at most `largest` bytes, and its bytes, at most `most`. Raises `WireError`."""
     (length,) = _LENGTH.unpack(_exactly(pipe, _LENGTH.size))
-    if length > _LARGEST_HEADER:
+    if length > largest:
         raise WireError(f"a header of {length} bytes")
     try:
         header = json.loads(bytes(_exactly(pipe, length)))

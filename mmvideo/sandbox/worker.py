@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from ..decode import read_audio, sample_frames
-from ..errors import MediaError
+from ..decode import frame_at, read_audio, sample_frames
+from ..errors import MMVideoError
 from ..media import probe
+from ..picture import as_picture
 from .wire import Pipe, WireError, media_from_json, media_to_json, receive, send
 
 _LONGEST = 500  # characters of a message or note
 _MOST_NOTES = 20
+_LARGEST = 100_000_000  # bytes of a task: it may name the time of every frame
 
 
 def main(memory: int) -> None:
@@ -56,7 +58,7 @@ def _bound(memory: int) -> None:
 def _read_tasks(asked: Pipe, tasks: SimpleQueue[dict[str, Any]]) -> None:
     try:
         while True:
-            tasks.put(receive(asked, 0)[0])
+            tasks.put(receive(asked, 0, largest=_LARGEST)[0])
     except (WireError, OSError):
         if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():  # a session of our own, with our ffmpeg in it
             os.killpg(0, signal.SIGKILL)
@@ -68,7 +70,7 @@ def _serve(task: dict[str, Any], answers: Pipe) -> None:
         _TASKS[task["task"]](task, answers)
     except BrokenPipeError:
         os._exit(0)
-    except MediaError as error:
+    except MMVideoError as error:
         send(answers, {"kind": "refused", "message": str(error)[: _LONGEST + len(str(task.get("path", "")))]})
     except MemoryError:
         send(answers, {"kind": "failed", "message": "it needs more memory than a recording may take"})
@@ -88,6 +90,17 @@ def _frames(task: dict[str, Any], answers: Pipe) -> None:
         send(answers, {"kind": "end", **_account(frames)})
 
 
+def _frame(task: dict[str, Any], answers: Pipe) -> None:
+    one = frame_at(media_from_json(task["media"]), task["time"], short_side=task["short_side"])
+    about = {"kind": "picture", "shape": one.images.shape}
+    send(answers, about, np.ascontiguousarray(one.times), np.ascontiguousarray(one.images))
+
+
+def _picture(task: dict[str, Any], answers: Pipe) -> None:
+    image = as_picture(Path(task["path"]), formats=task["formats"], most_pixels=task["most_pixels"])
+    send(answers, {"kind": "picture", "shape": image.shape}, np.ascontiguousarray(image))
+
+
 def _sound(task: dict[str, Any], answers: Pipe) -> None:
     with read_audio(media_from_json(task["media"]), **task["options"]) as sound:
         for block in sound:
@@ -100,4 +113,10 @@ def _account(stream: Any) -> dict[str, Any]:
     return {"decoder": stream.decoder, "why": stream.why[:_LONGEST], "notes": notes}
 
 
-_TASKS: dict[str, Callable[[dict[str, Any], Pipe], None]] = {"probe": _probe, "frames": _frames, "sound": _sound}
+_TASKS: dict[str, Callable[[dict[str, Any], Pipe], None]] = {
+    "probe": _probe,
+    "frames": _frames,
+    "frame": _frame,
+    "sound": _sound,
+    "picture": _picture,
+}

@@ -190,7 +190,7 @@ def _add_search(routes: APIRouter, library: Library) -> None:
     ) -> Found:
         """Find moments that look like an uploaded picture, with words or without."""
         started = time.perf_counter()
-        image = asked.picture(file.file.read(), file.content_type or "")
+        image = asked.picture(library, file.file.read(), file.content_type or "")
         hits = _find(library, q, "", limit, media, min_score, image)
         return Found(hits=[hit_out(hit) for hit in hits], seconds=round(time.perf_counter() - started, 4))
 
@@ -290,7 +290,7 @@ def _add_pieces(routes: APIRouter, library: Library) -> None:
 
         def make() -> bytes:
             with decoding:
-                return frame_jpeg(media, t, width=width)
+                return frame_jpeg(media, t, width=width, decoding=library.decoding)
 
         small = width is not None and width <= 480
         content = frames.get((media.fingerprint, round(t, 2), width), make) if small else make()
@@ -306,7 +306,7 @@ def _add_pieces(routes: APIRouter, library: Library) -> None:
 
         def make() -> list[float]:
             with decoding:
-                return waveform(media, points)
+                return waveform(media, points, decoding=library.decoding)
 
         return waves.get((media.fingerprint, points), make)
 

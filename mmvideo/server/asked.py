@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
-from ..datatypes import SEARCHED, Modality
-from ..decode import frame_at
+from ..datatypes import SEARCHED, Images, Modality
 from ..errors import MediaError, QueryError
 from ..library import Library
-from ..media import probe
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -29,34 +23,33 @@ def modalities(given: str) -> list[Modality] | None:
     return [name for name in SEARCHED if name in names] or None
 
 
-def picture(content: bytes, kind: str) -> Any:
+def picture(library: Library, content: bytes, kind: str) -> Images:
     """Return an uploaded picture, or the middle frame of an uploaded clip, as RGB. Raises `QueryError` for all else."""
-    if kind in CLIPS:
-        return _middle(content, CLIPS[kind])
     if kind.startswith("audio/"):
         raise QueryError("sound cannot be searched with here; send a picture or a clip")
-    try:
-        opened = Image.open(io.BytesIO(content), formats=FORMATS)
-        if opened.width * opened.height > MAX_PIXELS:
-            raise QueryError(f"a picture may have at most {MAX_PIXELS // 1_000_000} megapixels")
-        opened.load()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise QueryError("the upload cannot be read as a picture (JPEG, PNG, WebP, GIF, BMP) or a clip") from error
-    return opened
-
-
-def _middle(content: bytes, suffix: str) -> Any:
     with tempfile.TemporaryDirectory(prefix="mmvideo-") as folder:
-        path = Path(folder) / f"query{suffix}"
+        path = Path(folder) / f"query{CLIPS.get(kind, '')}"
         path.write_bytes(content)
+        if kind in CLIPS:
+            return _middle(library, path)
         try:
-            media = probe(path)
-            return frame_at(media, media.start + media.duration / 2).images[0]
-        except MediaError as error:
-            raise QueryError("the uploaded clip has no picture that can be read") from error
+            return library.decoding.picture(path, formats=FORMATS, most_pixels=MAX_PIXELS)
+        except QueryError as error:
+            kinds = "send a picture (JPEG, PNG, WebP, GIF, BMP) or a clip"
+            raise QueryError(f"{str(error).replace(str(path), 'the upload')}; {kinds}") from error
 
 
-def moment(library: Library, like: str) -> Any:
+def _middle(library: Library, path: Path) -> Images:
+    try:
+        media = library.decoding.probe(path)
+        shown = library.decoding.frame_at(media, media.start + media.duration / 2)
+    except MediaError as error:
+        raise QueryError("the uploaded clip has no picture that can be read") from error
+    image: Images = shown.images[0]
+    return image
+
+
+def moment(library: Library, like: str) -> Images:
     """Return the frame that `ID@SECONDS` names, RGB. Raises `QueryError` if it names none."""
     number, _, time = like.partition("@")
     try:
@@ -66,4 +59,5 @@ def moment(library: Library, like: str) -> Any:
     media = library.by_id(media_id).media
     if media.video is None or not media.start <= seconds <= media.end:
         raise QueryError(f"{like!r}: there is no picture at this moment")
-    return frame_at(media, seconds).images[0]
+    image: Images = library.decoding.frame_at(media, seconds).images[0]
+    return image

@@ -11,6 +11,7 @@ Paths are TEXT where they are valid UTF-8, else BLOB, so that any file name surv
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -28,6 +29,7 @@ from ..datatypes import Media, Modality, ModelId, Recipe, Timeline, Transcript, 
 from ..errors import LibraryError
 from ..written import ScreenText
 from . import check as check_rows
+from .damage import broken, guarded, told, unreadable
 from .migrate import migrate, outdated
 from .rows import (
     MEDIA_COLUMNS,
@@ -48,9 +50,10 @@ from .rows import (
 )
 from .schema import ADDITIONS, APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
 
-__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated"]
+__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated", "unreadable"]
 
 
+@guarded(writes=("put", "update_file", "set_recipe", "set_model"), apart=("create", "open", "close", "snapshot"))
 class Store:
     """An open library database. Use `create` or `open`; close it, or use it in a `with`."""
 
@@ -62,24 +65,20 @@ class Store:
     def create(path: Path, recipe: Recipe) -> None:
         """Make a new, empty library database at `path` (its folder must exist) for new media made by `recipe`.
 
-        It is built under a temporary name, so a library that exists is always a whole one.
+        It is built under a temporary name, so a library that exists is always a whole one. Raises `LibraryError` where
+        it cannot be written.
         """
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
-        connection = sqlite3.connect(draft)
         try:
-            # One transaction: executescript would commit before it begins.
-            connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
-            connection.executescript(
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-                f"BEGIN; {SCHEMA} {ADDITIONS} COMMIT;"
-            )
-            values = {"id": uuid.uuid4().hex, "recipe": json.dumps(asdict(recipe)), "created": repr(time.time())}
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-            connection.commit()
-        finally:
-            connection.close()
-        draft.replace(path)
-        _sync_folder(path.parent)
+            _make(draft, recipe)
+            draft.replace(path)
+            _sync_folder(path.parent)
+        except (sqlite3.Error, OSError) as error:
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or error
+            raise LibraryError(f"{path.parent}: the library cannot be made ({reason})") from error
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False) -> Store:
@@ -88,9 +87,10 @@ class Store:
             raise LibraryError(f"{path.parent}: no mmvideo library here; `mmvideo add` makes one")
         connection = connect(path, readonly=readonly)
         try:
-            check(connection, path)
-            if not readonly:
-                connection.executescript(ADDITIONS)
+            with told(path.parent, rows=False):
+                check(connection, path)
+                if not readonly:
+                    connection.executescript(ADDITIONS)
         except BaseException:
             connection.close()
             raise
@@ -114,6 +114,8 @@ class Store:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
+            if type(error) is sqlite3.DatabaseError:
+                raise broken(self.path.parent, error) from error
             raise LibraryError(f"{self.path.parent}: the library could not be written ({error})") from error
         except BaseException:
             self._rollback()
@@ -390,6 +392,24 @@ class Store:
         if row is None or row[0] is None:
             return None
         return np.frombuffer(row[0], dtype=np.float16).reshape(row[1], -1).astype(np.float32)
+
+
+def _make(path: Path, recipe: Recipe) -> None:
+    connection = sqlite3.connect(path)
+    try:
+        # One transaction: executescript would commit before it begins.
+        connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
+        connection.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            f"BEGIN; {SCHEMA} {ADDITIONS} COMMIT;"
+        )
+        values = {"id": uuid.uuid4().hex, "recipe": json.dumps(asdict(recipe)), "created": repr(time.time())}
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+        connection.commit()
+        # Closing does this too, but is silent where it fails, and the name of the log is not renamed with the file's.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import LibraryError
+from .damage import told
 from .schema import MIGRATIONS, SCHEMA_VERSION, connect
 
 
 def outdated(path: Path) -> bool:
     """Tell whether the database at `path` was made by an older program."""
-    with contextlib.closing(connect(path, readonly=True)) as db:
+    with contextlib.closing(connect(path, readonly=True)) as db, told(path.parent, rows=False):
         return bool(0 < _version(db) < SCHEMA_VERSION)
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import LibraryError
+from .damage import broken
 
 MIGRATIONS: tuple[str, ...] = ()
 """SQL that leads from version 1 to 2, from 2 to 3, …; `SCHEMA` is always what they lead to."""
@@ -95,9 +96,22 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
             raise LibraryError(f"{path.parent}: the library cannot be opened ({error})") from error
         # On a read-only disk WAL's shared memory cannot be made; nobody can be writing there either.
         return sqlite3.connect(f"{location}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-    except sqlite3.DatabaseError as error:
-        raise LibraryError(f"{path.parent}: not an mmvideo library ({error})") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise (broken if _is_ours(path) else _strange)(path.parent, error) from error
     return connection
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether the file began as a library: what it says of itself stands in its first 100 bytes."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    return head[68:72] == APPLICATION_ID.to_bytes(4, "big") or not head.strip(b"\0")
+
+
+def _strange(folder: Path, error: Exception) -> LibraryError:
+    return LibraryError(
+        f"{folder}: not an mmvideo library, or damaged ({error}); if it was one, put back a copy of library.db"
+    )
 
 
 def _opened(location: str, readonly: bool) -> sqlite3.Connection:
