@@ -234,6 +234,7 @@ def models(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Measure how good the library's answers are, on questions whose answers are known."""
     from . import figures
+    from .datatypes import SEARCHED
     from .evaluate import DEPTH, Question, read_truth
     from .evaluate import evaluate as measure
 
@@ -246,7 +247,8 @@ def evaluate(options: argparse.Namespace) -> int:
                 question.text, image=question.image, modalities=modalities, limit=DEPTH, media=within, min_score=0.0
             )
 
-        found = measure(search, questions, min_score=options.min_score)
+        searched = [part for part in SEARCHED if part not in ("sound", "caption") or part in library.models]
+        found = measure(search, questions, min_score=options.min_score, searched=searched)
     if options.picture:
         options.picture.write_text(figures.to_svg(found), encoding="utf-8")
     if options.json:
