@@ -11,10 +11,17 @@ Importing this package loads nothing heavy: each name is loaded on first use, an
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Libraries that tell their makers how they are used must not: recordings are often private. From 1.29 on ONNX Runtime
+# sends on all systems, unless this is set before it is first imported; Ray and the hub's client have switches too.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 if TYPE_CHECKING:
     from .datatypes import AddReport, Filter, Hit, Match, Media, MediaReport, ModelId, Progress, Recipe, Transcript

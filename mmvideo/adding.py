@@ -1,11 +1,18 @@
-"""Adding one file: is it new, unchanged, moved or changed; what became of it, and the report of it."""
+"""Adding files: is each new, unchanged, moved or changed; what became of it, and the report of it.
+
+A file is claimed, by its path and by its content, before anything is done with it. What somebody else has claimed is
+left to the end; then it is there already, or its claimer has died.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from . import reports as journal
 from .datatypes import Media, MediaReport, Outcome, Progress, ProgressCallback, Recipe
@@ -19,20 +26,72 @@ from .store import Store, StoredMedia
 log = logging.getLogger(__name__)
 
 
+PAUSE = 0.2
+"""Seconds between two looks at files that somebody else has claimed."""
+
+
+class ClaimedError(Exception):
+    """Somebody else is adding this file, or the same recording under another name."""
+
+
+class Claims(Protocol):
+    """Who adds what."""
+
+    def claim(self, name: str) -> bool:
+        """Claim a media, and tell whether nobody else has claimed it."""
+        ...
+
+    def release(self, name: str) -> None:
+        """Give a claim back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """What adding files to a library takes, while its writer's lock is held."""
+    """What adding files to a library takes, while there is leave to write to it."""
 
     store: Store
-    folder: Path
+    claims: Claims
+    keep: Callable[[dict[str, Any]], None]
     recipe: Recipe
     models: LibraryModels
     decoding: Sandbox | Direct
 
+    def add_all(self, files: Sequence[Path], tell: ProgressCallback) -> Iterator[MediaReport]:
+        """Add files and yield what became of each; those that others have claimed come last."""
+        waiting = list(files)
+        done = 0
+        while waiting:
+            later: list[Path] = []
+            for file in waiting:
+                tell(Progress("files", file, done, len(files), "files"))
+                try:
+                    with self.claimed(str(file)):
+                        report = self.add(file, tell)
+                except ClaimedError:
+                    later.append(file)
+                    continue
+                done += 1
+                yield report
+            if len(later) == len(waiting):
+                time.sleep(PAUSE)
+            waiting = later
+
+    @contextmanager
+    def claimed(self, name: str) -> Iterator[None]:
+        """Hold a claim. Raises `ClaimedError` if somebody else does."""
+        if not self.claims.claim(name):
+            raise ClaimedError(name)
+        try:
+            yield
+        finally:
+            self.claims.release(name)
+
     def add(self, path: Path, tell: ProgressCallback) -> MediaReport:
         """Add a file and return what became of it; what was not unchanged is kept in the library's reports.
 
-        A file that cannot be read is reported as failed. Raises other `MMVideoError`s, which end the whole batch.
+        A file that cannot be read is reported as failed. Raises `ClaimedError` if somebody else adds the same
+        recording, and other `MMVideoError`s, which end the whole batch.
         """
         stages = journal.Stages()
 
@@ -43,7 +102,7 @@ class Adding:
         report = self._add(path, watch)
         if report.outcome != "unchanged":
             log.info("%s: %s %s in %.1f s", path, report.outcome, report.message, report.seconds)
-            journal.keep(self.folder, report, stages.seconds, journal.versions(self.store.models))
+            self.keep(journal.line(report, stages.seconds, journal.versions(self.store.models)))
         return report
 
     def _add(self, path: Path, progress: ProgressCallback) -> MediaReport:
@@ -52,7 +111,7 @@ class Adding:
             outcome, stored = self._add_or_skip(path, progress)
         except MediaError as error:
             return MediaReport(path, "failed", str(error), seconds=time.monotonic() - started)
-        except MMVideoError:
+        except (MMVideoError, ClaimedError):
             raise
         except Exception as error:  # one file that a decoder or model chokes on must not end the batch
             log.exception("%s could not be added", path)
@@ -66,19 +125,21 @@ class Adding:
         if known is not None and known.inputs == made_from and _same_file(known.media, path):
             return "unchanged", known
         media = self.decoding.probe(path)
-        if same := _same_content(self.store, known, media, made_from):
-            self.store.update_file(same.id, replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns))
-            return ("unchanged" if known is not None else "moved"), _stored(self.store, same.id)
-        content = ingest(media, self.recipe, self.models, progress, self.decoding)
-        if not _same_file(media, path):
-            raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
-        return ("updated" if known is not None else "added"), _stored(self.store, self.store.put(content))
+        with self.claimed(f"content {media.fingerprint}"):
+            if same := _same_content(self.store, known, media, made_from):
+                now = replace(same.media, path=path, size=media.size, mtime_ns=media.mtime_ns)
+                self.store.update_file(same.id, now)
+                return ("unchanged" if known is not None else "moved"), _stored(self.store, same.id)
+            content = ingest(media, self.recipe, self.models, progress, self.decoding)
+            if not _same_file(media, path):
+                raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
+            return ("updated" if known is not None else "added"), _stored(self.store, self.store.put(content))
 
 
 def _stored(store: Store, media_id: int) -> StoredMedia:
     stored = store.media_by_id(media_id)
     if stored is None:
-        raise LibraryError(f"{store.path.parent}: a media vanished from the library while it was added")
+        raise LibraryError(f"{store.place}: a media vanished from the library while it was added")
     return stored
 
 

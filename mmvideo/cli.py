@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__
+from . import __version__, exchange
 from .asking import register as register_ask
 from .commands import register
 from .errors import MMVideoError
@@ -285,7 +285,7 @@ def parser() -> argparse.ArgumentParser:
         "-l",
         "--library",
         metavar="DIR",
-        help="the library's folder (default: $MMVIDEO_LIBRARY, else the user's data folder)",
+        help="the library's folder, or postgresql://… (default: $MMVIDEO_LIBRARY, else the user's data folder)",
     )
     shared.add_argument("--offline", action="store_true", help="never fetch a model")
     shared.add_argument("-v", "--verbose", action="store_true", help="tell on standard error what happens")
@@ -336,6 +336,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("new", metavar="NEW", help="the same file or folder now")
     register(partial(_command, commands), _library, shared, search_options)
     register_ask(partial(_command, commands), _library, shared)
+    exchange.register(partial(_command, commands))
     _command(commands, "models", models, "list the models that can be used here", [as_json])
     return top
 

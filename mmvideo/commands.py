@@ -40,6 +40,9 @@ def register(make: Maker, opener: Opener, shared: argparse.ArgumentParser, askin
     command.add_argument("--vectors", metavar="DIR", type=Path, help="write the vectors of the whole library instead")
     command.add_argument("--frames", action="store_true", help="with --vectors: of each frame, not of each segment")
     command.add_argument("--npy", action="store_true", help="with --vectors: .npy and .jsonl instead of Parquet")
+    lake = "write the library's segments with their vectors instead, as tables for"
+    command.add_argument("--delta", metavar="DIR", type=Path, help=f"{lake} a lake (Delta)")
+    command.add_argument("--parquet", metavar="DIR", type=Path, help=f"{lake} any engine (Parquet)")
     command = make("import", partial(take_vectors, opener), "take frame vectors computed elsewhere", [shared])
     command.add_argument("vectors", metavar="FILE.npy", type=Path, help="a row per frame, as clip-video-encode writes")
     command.add_argument("media", metavar="MEDIA", type=Path, help="the recording that they were made of")
@@ -110,6 +113,13 @@ def export(opener: Opener, options: argparse.Namespace) -> int:
     --vectors, the vectors of the whole library with their times."""
     from .editlist import FORMATS
 
+    if options.delta or options.parquet:
+        with opener(options) as library:
+            if options.delta:
+                print(*library.export_tables(options.delta, form="delta", modalities=options.modalities), sep="\n")
+            if options.parquet:
+                print(*library.export_tables(options.parquet, form="parquet", modalities=options.modalities), sep="\n")
+        return 0
     if options.vectors is not None:
         with opener(options) as library:
             rows: Any = "frames" if options.frames else "segments"

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -54,6 +54,23 @@ class IndexState:
             return cls(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+
+
+class Nearest(Protocol):
+    """The vectors of one modality of a library, to search."""
+
+    def __len__(self) -> int: ...
+
+    def search(
+        self, vector: Vectors, limit: int, media: Sequence[int] | None = None
+    ) -> tuple[Ids, NDArray[np.float32]]:
+        """Return the `limit` nearest ids, of these `media` only, and their cosines with `vector` (dim,), best first,
+        equals by id."""
+        ...
+
+    def spread(self, count: int) -> Ids:
+        """Return up to `count` ids spread evenly over all, ascending."""
+        ...
 
 
 class VectorIndex:
@@ -145,6 +162,11 @@ class VectorIndex:
         if self._viewed:
             held = self._index.copy()
             self._index, self._viewed, self._held = held, False, None
+
+
+def evenly(ids: Ids, count: int) -> Ids:
+    """Return up to `count` of the ids, spread evenly."""
+    return ids[np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int))] if len(ids) else ids
 
 
 def cosines(vector: Vectors, batches: Sequence[tuple[Ids, Vectors]]) -> tuple[Ids, NDArray[np.float32]]:

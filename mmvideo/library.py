@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from . import caches
-from . import reports as journal
 from .datatypes import (
     ANYWHERE,
     AddReport,
@@ -29,7 +27,6 @@ from .datatypes import (
     MediaReport,
     Modality,
     ModelId,
-    Progress,
     ProgressCallback,
     Query,
     Recipe,
@@ -40,16 +37,18 @@ from .datatypes import (
     Transcript,
 )
 from .errors import LibraryError, QueryError
-from .lock import writing
+from .finding import find
+from .ground import Ground, Writing, open_ground
 from .models import PARTS, LibraryModels, Part
-from .opening import DATABASE, open_store
 from .picture import as_picture
 from .queried import as_sound
 from .sandbox import Direct, Sandbox
-from .store import Store, StoredMedia
+from .store import StoredMedia
 from .written import ScreenText, TextReader
 
 if TYPE_CHECKING:
+    from .lake import LakeFormat
+    from .merging import MergeReport
     from .search import Searcher
     from .verify import Verification
 
@@ -59,18 +58,17 @@ class Library:
 
     def __init__(
         self,
-        folder: Path,
-        store: Store,
+        ground: Ground,
         recipe: Recipe,
         *,
         offline: bool = False,
         wait: bool = False,
         isolated: bool = True,
     ) -> None:
-        self.folder = folder
         self.wait = wait
-        self._store = store  # read-only; writing opens a connection of its own
-        self._models = LibraryModels(store, recipe, offline=offline)
+        self._ground = ground
+        self._store = ground.store
+        self._models = LibraryModels(self._store, recipe, offline=offline)
         self._recipe = recipe
         self._searcher: Searcher | None = None
         self.decoding: Sandbox | Direct = Sandbox() if isolated else Direct()
@@ -92,7 +90,8 @@ class Library:
         wait: bool = False,
         isolated: bool = True,
     ) -> Library:
-        """Return the library in the folder `path`, made when absent (unless `create` is false).
+        """Return the library in the folder `path`, made when absent (unless `create` is false). Also an address of
+        PostgreSQL, `postgresql://user@host/database`, names a library, which many programs may write to at once.
 
         `visual`, `speech`, `passages`, `screen`, `sound` and `caption` name a model (short name, hub id or folder) or
         are an encoder of your own; left out, what the library was made with is used, and for a new library the best
@@ -101,14 +100,13 @@ class Library:
         `isolated` is false (then a file that crashes a decoder ends yours). Raises `RecipeError` if the library was
         made with other models, `LibraryError` if the folder holds something else.
         """
-        folder = Path(path).expanduser().absolute()
-        store = open_store(folder, recipe or Recipe(), create=create)
+        ground = open_ground(path, recipe or Recipe(), create=create)
+        store = ground.store
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         given |= {"sound": sound, "caption": caption}
         try:
-            library = cls(
-                folder, store, _named(recipe or store.recipe, given), offline=offline, wait=wait, isolated=isolated
-            )
+            named = _named(recipe or store.recipe, given)
+            library = cls(ground, named, offline=offline, wait=wait, isolated=isolated)
             for part, model in given.items():
                 library._models.use(part, model)
         except BaseException:
@@ -127,6 +125,18 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def place(self) -> str:
+        """Where the library is, as a person names it: its folder, or its address without a password."""
+        return self._ground.place
+
+    @property
+    def folder(self) -> Path:
+        """The library's folder. Raises `LibraryError` for a library that is in none."""
+        if self._ground.folder is None:
+            raise LibraryError(f"{self.place}: is in no folder")
+        return self._ground.folder
 
     @property
     def recipe(self) -> Recipe:
@@ -164,22 +174,21 @@ class Library:
         several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         files, problems = find_media(several)
         reports = [MediaReport(path, "failed", str(error)) for path, error in problems]
-        with self._writing() as store:
+        with self._writing() as writing:
+            store = writing.store
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
-            adding = Adding(store, self.folder, self._recipe, self._models, self.decoding)
+            adding = Adding(store, writing, self._ground.keep, self._recipe, self._models, self.decoding)
             try:
-                for position, file in enumerate(files):
-                    tell(Progress("files", file, position, len(files), "files"))
-                    reports.append(adding.add(file, tell))
+                reports += adding.add_all(files, tell)
             finally:
-                caches.refresh(store, self.folder)
+                self._ground.refresh(store)
         return AddReport(tuple(reports), tuple(self._models.notes))
 
     def reports(self) -> list[dict[str, Any]]:
         """Return what became of each file of every `add` that was not unchanged, oldest first, as JSON values: time,
         path, outcome, message, notes, segments, seconds, stages (seconds until each ended), versions."""
-        return list(journal.read(self.folder))
+        return self._ground.reports()
 
     def reindex(
         self,
@@ -202,8 +211,8 @@ class Library:
         given |= {"sound": sound, "caption": caption}
         changed: list[Part] = [part for part, name in given.items() if name is not None]
         recipe = _named(self._recipe, given)
-        with self._writing() as store:
-            store.forget([modality for part in changed for modality in PARTS[part]], changed, recipe)
+        with self._writing(alone=True) as writing:
+            writing.store.forget([modality for part in changed for modality in PARTS[part]], changed, recipe)
         self._recipe = recipe
         self._models = LibraryModels(self._store, recipe, offline=self._models.offline)
         self._searcher = None
@@ -214,11 +223,30 @@ class Library:
 
         `media` is a path, or a name or glob that fits exactly one. Raises `LibraryError` if none or several fit.
         """
-        with self._writing() as store:
+        with self._writing() as writing:
             stored = self.find(media)
-            store.remove(stored.id)
-            caches.refresh(store, self.folder)
+            writing.store.remove(stored.id)
+            self._ground.refresh(writing.store)
         return stored.media.path
+
+    def merge(
+        self, others: Iterable[str | os.PathLike[str]], *, progress: ProgressCallback | None = None
+    ) -> MergeReport:
+        """Take over all that other libraries hold (folders or addresses), nothing being encoded again, and return which
+        media were carried over. Interrupted, the same call goes on. Raises `RecipeError` if they were made with other
+        models, `LibraryError` if one cannot be opened."""
+        from .merging import merge
+
+        with ExitStack() as stack:
+            sources = []
+            for other in others:
+                sources.append(open_ground(other, Recipe(), create=False).store)
+                stack.callback(sources[-1].close)
+            writing = stack.enter_context(self._writing())
+            stack.callback(self._ground.refresh, writing.store)
+            report = merge(sources, writing.store, progress or _no_progress)
+        self._recipe = self._store.recipe
+        return report
 
     def import_vectors(
         self,
@@ -233,33 +261,36 @@ class Library:
         Row i was seen at `times[i]` seconds (an .npy file), or every `interval` seconds; given neither, the rows are
         spread evenly. They must be of the library's visual model. Raises `LibraryError` where something does not fit.
         """
-        from .imported import import_frames, read_vectors, sample_times
+        from .imported import import_frames, read_file
 
-        matrix, found = read_vectors(Path(vectors)), self.decoding.probe(Path(media).expanduser().absolute())
-        known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
-        with self._writing() as store:
-            model = self._models.visual()
-            if model is None:
-                raise LibraryError(f"{self.folder}: leaves out what is seen; there is no model to compare vectors with")
-            stored = import_frames(store, self._recipe, found, model.model, matrix, known)
-            caches.refresh(store, self.folder)
+        found, matrix, known = read_file(self.decoding, vectors, media, interval=interval, times=times)
+        with self._writing() as writing:
+            stored = import_frames(writing.store, self._recipe, found, self._models.visual(), matrix, known)
+            self._ground.refresh(writing.store)
         return stored
 
-    def export_vectors(
+    def export_vectors(self, folder: str | os.PathLike[str], **how: Any) -> list[Path]:
+        """Write the vectors with their times into a folder, a file per modality, and return what was written; `how` are
+        the `form`, `modalities` and `rows` of `mmvideo.vectors.write`."""
+        from .vectors import write
+
+        with self._store.snapshot():
+            return write(self._store, Path(folder), **how)
+
+    def export_tables(
         self,
         folder: str | os.PathLike[str],
         *,
-        form: Literal["parquet", "npy"] = "parquet",
+        form: LakeFormat = "delta",
         modalities: Iterable[Modality] | None = None,
-        rows: Literal["segments", "frames"] = "segments",
     ) -> list[Path]:
-        """Write the vectors with their times into a folder, a file per modality (see `mmvideo.vectors.write`), and
-        return what was written."""
-        from .vectors import write
+        """Write the segments with their vectors into a folder as tables for data lakes (see `mmvideo.lake`), and return
+        what was written."""
+        from .lake import write_tables
 
         chosen = None if modalities is None else list(modalities)
         with self._store.snapshot():
-            return write(self._store, Path(folder), form=form, modalities=chosen, rows=rows)
+            return write_tables(self._store, Path(folder), form=form, modalities=chosen)
 
     # Keeping it whole
 
@@ -273,10 +304,10 @@ class Library:
         from .verify import verify
 
         if repair or drop:
-            with self._writing() as store:
-                return verify(store, self.folder, repair=True, drop=drop)
+            with self._writing(alone=True) as writing:
+                return verify(writing.store, self._ground.folder, repair=True, drop=drop)
         with self._store.snapshot():
-            return verify(self._store, self.folder)
+            return verify(self._store, self._ground.folder)
 
     def relocate(
         self, old: str | os.PathLike[str], new: str | os.PathLike[str]
@@ -289,18 +320,18 @@ class Library:
         from .verify import relocate
 
         before, now = (Path(os.path.abspath(Path(path).expanduser())) for path in (old, new))  # noqa: PTH100
-        with self._writing() as store:
-            moved, left = relocate(store, before, now)
+        with self._writing() as writing:
+            moved, left = relocate(writing.store, before, now)
         if not moved and not left:
-            raise LibraryError(f"{before}: nothing of it is in the library {self.folder}; `mmvideo ls` shows what is")
+            raise LibraryError(f"{before}: nothing of it is in the library {self.place}; `mmvideo ls` shows what is")
         return moved, left
 
     @contextmanager
-    def _writing(self) -> Iterator[Store]:
-        with writing(self.folder, wait=self.wait), Store.open(self.folder / DATABASE) as store:
-            self._models.writer = store
+    def _writing(self, *, alone: bool = False) -> Iterator[Writing]:
+        with self._ground.writing(wait=self.wait, alone=alone) as writing:
+            self._models.writer = writing.store
             try:
-                yield store
+                yield writing
             finally:
                 self._models.writer = None
 
@@ -339,7 +370,7 @@ class Library:
         query = Query(
             text=text.strip() if text else None,
             image=None if image is None else self._pictured(image),
-            audio=None if audio is None else self._sound(audio),
+            audio=None if audio is None else as_sound(audio, self._models.sound(), self.decoding),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),
@@ -383,14 +414,6 @@ class Library:
             raise QueryError(f"the number of hits must be at least 1, not {limit}")
         return self._asked().similar(self.find(media), time, limit)
 
-    def _sound(self, audio: str | os.PathLike[str] | Audio) -> Audio:
-        encoder = self._models.sound()
-        if encoder is None:
-            raise QueryError(
-                f"{self.folder}: no sounds are indexed; `mmvideo reindex --sound clap` makes them searchable"
-            )
-        return as_sound(audio, encoder.rate, self.decoding)
-
     def _pictured(self, image: Any) -> Images:
         """Return what a query shows; files are opened where media are."""
         return self.decoding.picture(Path(image)) if isinstance(image, (str, os.PathLike)) else as_picture(image)
@@ -399,7 +422,7 @@ class Library:
         from .search import Searcher
 
         if self._searcher is None:
-            self._searcher = Searcher(self._store, self.folder, self._models)
+            self._searcher = Searcher(self._store, self._ground.index, self._models)
         return self._searcher
 
     def media(self) -> list[Media]:
@@ -411,26 +434,13 @@ class Library:
 
         Raises `LibraryError` if none or several fit.
         """
-        from .filters import names as is_named
-
-        stored = self._store.find_media(Path(media).expanduser().absolute())
-        if stored is not None:
-            return stored
-        fitting = [other for other in self._store.media() if is_named(other.media, os.fspath(media))]
-        if len(fitting) == 1:
-            return fitting[0]
-        if not fitting:
-            raise LibraryError(f"{media}: not in the library {self.folder}; `mmvideo ls` shows what is")
-        names = ", ".join(str(other.media.path) for other in fitting[:3])
-        raise LibraryError(
-            f"{media}: fits {len(fitting)} media ({names}{', …' if len(fitting) > 3 else ''}); give the whole path"
-        )
+        return find(self._store, media)
 
     def by_id(self, media_id: int) -> StoredMedia:
         """Return the media of a hit's `media_id`. Raises `LibraryError` if there is none."""
         stored = self._store.media_by_id(media_id)
         if stored is None:
-            raise LibraryError(f"no media {media_id} in the library {self.folder}; `mmvideo ls` shows what is")
+            raise LibraryError(f"no media {media_id} in the library {self.place}; `mmvideo ls` shows what is")
         return stored
 
     def stored(self) -> list[StoredMedia]:

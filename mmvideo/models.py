@@ -112,6 +112,7 @@ class LibraryModels:
                 self._require(part, known, model.model)
             elif self.writer is not None:
                 self.writer.set_model(part, model.model)
+                self._require(part, self.writer.models[part], model.model)  # another writer may have been first
             return model
 
     def _load(self, part: Part, name: str) -> Any:
@@ -128,7 +129,7 @@ class LibraryModels:
             raise self._refusal(part, known, ours)
 
     def _refusal(self, part: Part, known: ModelId, ours: str) -> RecipeError:
-        folder = self._store.path.parent
+        folder = self._store.place
         return RecipeError(
             f"{folder}: its {part} part was made with {known.name} (revision {known.revision}), not {ours}; "
             f"to make it again: mmvideo reindex --library {folder} --{part} {ours.split()[0]}"

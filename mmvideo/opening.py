@@ -7,12 +7,12 @@ from pathlib import Path
 from .datatypes import Recipe
 from .errors import LibraryError
 from .lock import writing
-from .store import Store, migrate, outdated
+from .store import SQLiteStore, migrate, outdated
 
 DATABASE = "library.db"
 
 
-def open_store(folder: Path, recipe: Recipe, *, create: bool) -> Store:
+def open_store(folder: Path, recipe: Recipe, *, create: bool) -> SQLiteStore:
     """Return the store of a library's folder, read-only; `recipe` is what a new one begins with.
 
     Raises `LibraryError` if the folder holds something else, or nothing and `create` is false.
@@ -24,12 +24,12 @@ def open_store(folder: Path, recipe: Recipe, *, create: bool) -> Store:
         with writing(folder, wait=True):
             migrate(database)
     if database.exists() or not create:
-        return Store.open(database, readonly=True)
+        return SQLiteStore.open(database, readonly=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
             raise LibraryError(f"{folder}: a folder with other things in it, not a library; name a new or empty folder")
-        Store.create(database, recipe)
-        return Store.open(database, readonly=True)
+        SQLiteStore.create(database, recipe)
+        return SQLiteStore.open(database, readonly=True)
     except OSError as error:
         raise LibraryError(f"{folder}: the library cannot be made ({error.strerror})") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .datatypes import Audio
+from .datatypes import Audio, SoundTextEncoder
 from .errors import QueryError
 from .sandbox import Decoding
 
@@ -16,9 +16,12 @@ MOST = 60.0
 """Seconds of a recording that is searched for: its beginning stands for it."""
 
 
-def as_sound(audio: str | os.PathLike[str] | Audio, rate: int, decoding: Decoding) -> Audio:
-    """Return at most the first `MOST` seconds of a recording at `rate`. Raises `QueryError` for sound of another rate,
-    `MediaError` for a file without sound."""
+def as_sound(audio: str | os.PathLike[str] | Audio, encoder: SoundTextEncoder | None, decoding: Decoding) -> Audio:
+    """Return at most the first `MOST` seconds of a recording at the rate of `encoder`. Raises `QueryError` for sound of
+    another rate or where there is no encoder, `MediaError` for a file without sound."""
+    if encoder is None:
+        raise QueryError("no sounds are indexed; `mmvideo reindex --sound clap` makes them searchable")
+    rate = encoder.rate
     if isinstance(audio, Audio):
         if audio.rate != rate:
             raise QueryError(f"the sound has {audio.rate} samples per second, the library's model wants {rate}")

@@ -44,9 +44,9 @@ class Stages:
             return {stage: round(seconds, 3) for stage, seconds in self._last.items()}
 
 
-def keep(folder: Path, report: MediaReport, stages: dict[str, float], versions: dict[str, str]) -> None:
-    """Append what became of a file. A disk that refuses it is logged, no more: the media itself is stored."""
-    line = {
+def line(report: MediaReport, stages: dict[str, float], versions: dict[str, str]) -> dict[str, Any]:
+    """Return what is kept of what became of a file."""
+    return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "path": os.fsencode(report.path).decode("utf-8", "backslashreplace"),
         "outcome": report.outcome,
@@ -57,6 +57,10 @@ def keep(folder: Path, report: MediaReport, stages: dict[str, float], versions: 
         "stages": stages,
         "versions": versions,
     }
+
+
+def keep(folder: Path, line: dict[str, Any]) -> None:
+    """Append a line. A disk that refuses it is logged, no more: the media itself is stored."""
     path = folder / NAME
     text = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
     try:

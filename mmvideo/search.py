@@ -8,18 +8,16 @@ a hit do not depend on how many hits were asked for.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import asked as question
 from . import words
-from .caches import open_index
 from .datatypes import (
     ANYWHERE,
     Curve,
@@ -39,7 +37,7 @@ from .filters import chooses, clip, cut
 from .fuse import Candidate, Moment, fit, fuse, logistic
 from .heard import rank_heard
 from .hearing import asked_vector
-from .index import VectorIndex, cosines
+from .index import Nearest, cosines
 from .pool import unit
 from .refine import chains, distinct, turn_down
 from .said import Spoken, first_said
@@ -94,21 +92,20 @@ class Models(Protocol):
 class Searcher:
     """Answers queries on an open library. It keeps indexes and timelines, and drops them when the library changes."""
 
-    def __init__(self, store: Store, folder: Path, models: Models) -> None:
+    def __init__(self, store: Store, index: Callable[[Modality], Nearest | None], models: Models) -> None:
         self._store = store
-        self._folder = folder
+        self._open_index = index
         self._models = models
-        self._lock = Lock()  # one connection, one snapshot at a time
-        self._indexes: dict[Modality, tuple[int, VectorIndex | None]] = {}
-        self._backgrounds: dict[Modality, Vectors] = {}
-        self._timelines: OrderedDict[tuple[int, int], Timeline | None] = OrderedDict()
+        self._indexes: dict[Modality, tuple[int, Nearest | None]] = {}
+        self._backgrounds: dict[Modality, tuple[int, Vectors]] = {}
+        self._timelines: Kept[Timeline | None] = Kept()
         self._shown: dict[Modality, tuple[int, Counter[str]]] = {}
-        self._spoken: OrderedDict[tuple[int, int], Spoken | None] = OrderedDict()
+        self._spoken: Kept[Spoken | None] = Kept()
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
         modalities = question.modalities(query)
-        with self._lock, self._store.snapshot():
+        with self._store.snapshot():
             return self._search(query, modalities)
 
     def _search(self, query: Query, modalities: Sequence[Modality]) -> list[Hit]:
@@ -169,7 +166,7 @@ class Searcher:
                 f"{stored.media.path}: has no moment {time:g} s; it lasts from {stored.media.start:g} to "
                 f"{stored.media.end:g} s"
             )
-        with self._lock, self._store.snapshot():
+        with self._store.snapshot():
             timeline = self._timeline(stored.id)
             if timeline is not None and len(timeline.times):
                 found = self._see(frame_shown(timeline, time), None, limit + 1, pictured=True)
@@ -216,7 +213,7 @@ class Searcher:
     def curve(self, query: Query, media_id: int) -> Curve:
         """Return how well each moment of one media answers a query, per modality."""
         modalities = question.modalities(query)
-        with self._lock, self._store.snapshot():
+        with self._store.snapshot():
             seen = said = None
             timeline = self._timeline(media_id) if "visual" in modalities else None
             if timeline is not None and len(timeline.times) and (vector := self._visual_vector(query)) is not None:
@@ -282,9 +279,7 @@ class Searcher:
 
     def _timeline(self, media_id: int) -> Timeline | None:
         key = (self._store.generation("visual"), media_id)
-        if key not in self._timelines:
-            _keep(self._timelines, key, self._store.timeline(media_id))
-        return self._timelines[key]
+        return self._timelines.get(key, lambda: self._store.timeline(media_id))
 
     # Speech
 
@@ -337,18 +332,18 @@ class Searcher:
 
     def _utterances(self, media_id: int) -> Spoken | None:
         """Return the utterances of a media that have vectors."""
-        key = (self._store.generation("speech"), media_id)
-        if key not in self._spoken:
+
+        def read() -> Spoken | None:
             transcript, vectors = self._store.transcript(media_id), self._store.utterance_vectors(media_id)
-            held: Spoken | None = None
-            if transcript is not None and vectors is not None:
-                spans = [
-                    (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
-                ]
-                starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
-                held = Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
-            _keep(self._spoken, key, held)
-        return self._spoken[key]
+            if transcript is None or vectors is None:
+                return None
+            spans = [
+                (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
+            ]
+            starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
+            return Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
+
+        return self._spoken.get((self._store.generation("speech"), media_id), read)
 
     # Screen
 
@@ -396,13 +391,9 @@ class Searcher:
     def _nearest(
         self, modality: Modality, vector: Vectors, chosen: Sequence[int] | None
     ) -> list[tuple[StoredSegment, float]]:
-        if chosen is not None:
-            ids, scores = cosines(vector, list(self._store.vectors(modality, media=chosen)))
-            ids, scores = ids[:CANDIDATES], scores[:CANDIDATES]
-        elif (index := self._index(modality)) is not None:
-            ids, scores = index.search(vector, CANDIDATES)
-        else:
+        if (index := self._index(modality)) is None:
             return []
+        ids, scores = index.search(vector, CANDIDATES, chosen)
         score = {int(segment_id): float(value) for segment_id, value in zip(ids, scores, strict=True)}
         return [(segment, score[segment.id]) for segment in self._store.segments([int(i) for i in ids])]
 
@@ -412,28 +403,27 @@ class Searcher:
         found, scores = cosines(vector, list(self._store.vectors(modality, ids=ids)))
         return {int(segment_id): float(value) for segment_id, value in zip(found, scores, strict=True)}
 
-    def _index(self, modality: Modality) -> VectorIndex | None:
+    def _index(self, modality: Modality) -> Nearest | None:
         generation = self._store.generation(modality)
         known = self._indexes.get(modality)
         if known is None or known[0] != generation:
-            known = (generation, open_index(self._store, self._folder, modality)[0])
+            known = (generation, self._open_index(modality))
             self._indexes[modality] = known
-            self._backgrounds.pop(modality, None)
         return known[1]
 
     def _background(self, modality: Modality) -> Vectors:
         """Return up to `BACKGROUND` vectors spread evenly over the whole library, (n, dim)."""
         index = self._index(modality)
-        if modality not in self._backgrounds:
-            ids: NDArray[np.uint64] = index.ids() if index is not None else np.zeros(0, np.uint64)
-            few = (
-                ids[np.unique(np.linspace(0, len(ids) - 1, min(BACKGROUND, len(ids))).astype(int))] if len(ids) else ids
-            )
+        generation = self._store.generation(modality)
+        known = self._backgrounds.get(modality)
+        if known is None or known[0] != generation:
+            few: NDArray[np.uint64] = index.spread(BACKGROUND) if index is not None else np.zeros(0, np.uint64)
             batches = [vectors for _, vectors in self._store.vectors(modality, ids=[int(i) for i in few])]
             if not batches:
-                raise unreadable(self._folder, f"the {modality} index knows other segments")
-            self._backgrounds[modality] = np.concatenate(batches)
-        return self._backgrounds[modality]
+                raise unreadable(self._store.place, f"the {modality} index knows other segments")
+            known = (generation, np.concatenate(batches))
+            self._backgrounds[modality] = known
+        return known[1]
 
     def _chosen_media(self, query: Query) -> list[int] | None:
         """Return the ids of the media that the query asks; None when all are meant."""
@@ -446,7 +436,7 @@ class Searcher:
     def _hit(self, moment: Moment, telling: Collection[str] = ()) -> Hit:
         stored = self._store.media_by_id(moment.media_id)
         if stored is None:
-            raise unreadable(self._folder, "a segment belongs to no media")
+            raise unreadable(self._store.place, "a segment belongs to no media")
         start, end = fit(moment.start, moment.end, stored.media.start, stored.media.end)
         matches = tuple(
             replace(match, marks=words.spans(match.text, telling)) if match.text and telling else match
@@ -455,7 +445,21 @@ class Searcher:
         return Hit(stored.media.path, start, end, moment.score, matches, moment.media_id)
 
 
-def _keep(cache: OrderedDict[tuple[int, int], T], key: tuple[int, int], value: T) -> None:
-    cache[key] = value
-    while len(cache) > KEPT:
-        cache.popitem(last=False)
+class Kept(Generic[T]):
+    """What was read of the last `KEPT` media; several threads may ask."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[int, int], T] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[int, int], read: Callable[[], T]) -> T:
+        """Return what is kept under a (generation, media), read now where it is not."""
+        with self._lock:
+            if key in self._held:
+                return self._held[key]
+        value = read()
+        with self._lock:
+            self._held[key] = value
+            while len(self._held) > KEPT:
+                self._held.popitem(last=False)
+        return value

@@ -61,7 +61,7 @@ class Verification:
         return not self.open
 
 
-def verify(store: Store, folder: Path, *, repair: bool = False, drop: bool = False) -> Verification:
+def verify(store: Store, folder: Path | None, *, repair: bool = False, drop: bool = False) -> Verification:
     """Look at everything in the library and return what was found, after repair if that was asked for.
 
     Repair needs a store that may write. `drop` lets it remove also what cannot be computed again: media with damaged
@@ -79,7 +79,8 @@ def verify(store: Store, folder: Path, *, repair: bool = False, drop: bool = Fal
     for media_id, wrong in damaged.items():
         findings.append(_mended(store, media_id, known.get(media_id), wrong, repair, drop))
     findings += _recordings(store, known, repair and drop)
-    findings += _caches(store, folder, repair)
+    if folder is not None:
+        findings += _caches(store, folder, repair)
     return Verification(tuple(findings), len(known), sum(store.count(modality) for modality in SEARCHED), tuple(notes))
 
 

@@ -74,6 +74,8 @@ static void copy(int fd) {
     while ((n = read(in, buffer, sizeof buffer)) > 0)
         if (((ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write"))(out, buffer, n) != n) abort();
     close(in); close(out); rename(draft, to);
+    snprintf(draft, 8300, "%s.name", to); FILE *name = fopen(draft, "w");
+    fputs(strrchr(path, '/') + 1, name); fclose(name);
 }
 #define REAL(type, name, ...) ((type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
 #define TOUCH(fd) do { char p[4096]; if (watch[0] && mine_fd(fd, p) && step()) return -1; } while (0)
@@ -171,10 +173,10 @@ def add(library: Path, media: Path, isolated: bool, tell: Callable[[str], None])
 
 def state(library: Path) -> dict[str, Any]:
     """Return all that a library holds, without row ids and times of adding."""
-    from mmvideo.store import Store
+    from mmvideo.store import SQLiteStore
 
     found: dict[str, Any] = {}
-    with Store.open(library / "library.db", readonly=True) as store:
+    with SQLiteStore.open(library / "library.db", readonly=True) as store:
         for stored in store.media():
             timeline, spoken = store.timeline(stored.id), store.utterance_vectors(stored.id)
             rows = []
@@ -286,6 +288,12 @@ def finish(pid: int, pipe: int) -> list[str]:
     return lines
 
 
+def is_still(name: str, told: Path) -> bool:
+    """Tell whether a file was last synced under this name, or as the draft of it."""
+    known = told.read_text() if told.exists() else name
+    return known == name or (known.endswith(".new") and known.removeprefix(".").startswith(name))
+
+
 def power_cut(library: Path, durable: Path, target: Path, names_too: bool) -> None:
     """Make in `target` what a disk would have of `library`: only what was synced."""
     target.mkdir()
@@ -295,7 +303,11 @@ def power_cut(library: Path, durable: Path, target: Path, names_too: bool) -> No
     names: dict[str, int] = {path.name: path.stat().st_ino for path in library.iterdir() if path.is_file()}
     if names_too:
         lines = listed.read_text().splitlines() if listed.exists() else []
-        names = {name: int(inode) for inode, name in (line.split(" ", 1) for line in lines)}
+        synced = {name: int(inode) for inode, name in (line.split(" ", 1) for line in lines)}
+        # An inode that was synced under another name was free in between. A file system that gives one away has
+        # committed that it is free, and so the names as they are now.
+        if all(is_still(name, durable / f"{inode}.name") for name, inode in synced.items()):
+            names = synced
     for name, inode in names.items():
         if name.endswith("-shm"):  # memory, not disk
             continue

@@ -17,3 +17,19 @@ def screen_is_read_where_it_is_asked_for():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmvideo.encode.can_read_screen", lambda: False)
         yield
+
+
+@pytest.fixture(scope="session")
+def database():
+    """A real PostgreSQL server for the whole session, in a folder with a short name: its sockets want that."""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    from .database import Server
+
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    server = Server(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)

@@ -9,7 +9,7 @@ from mmvideo import caches, index
 from mmvideo.datatypes import Recipe
 from mmvideo.index import VectorIndex, cosines
 from mmvideo.pool import unit
-from mmvideo.store import Store
+from mmvideo.store import SQLiteStore
 
 from .test_store import content
 
@@ -105,8 +105,8 @@ def test_cosines_rank_batches_together():
 
 @pytest.fixture
 def library(tmp_path):
-    Store.create(tmp_path / "library.db", Recipe())
-    with Store.open(tmp_path / "library.db") as store:
+    SQLiteStore.create(tmp_path / "library.db", Recipe())
+    with SQLiteStore.open(tmp_path / "library.db") as store:
         store.put(content("/a.mp4"))
         store.put(content("/b.mp4", seed=1))
         caches.refresh(store, tmp_path)

@@ -9,7 +9,7 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "times", "written"},
+    {"datatypes", "errors", "times", "words", "written"},
     {
         "media",
         "decode",
@@ -23,7 +23,6 @@ ROWS = (
         "spelling",
         "passages",
         "subtitles",
-        "words",
         "encode",
         "pool",
         "store",
@@ -42,6 +41,7 @@ ROWS = (
         "seen",
         "said",
         "opening",
+        "finding",
         "vectors",
         "moving",
         "hearing",
@@ -60,11 +60,13 @@ ROWS = (
         "evaluate",
         "queried",
         "answering",
+        "merging",
+        "lake",
     },
-    {"adding", "imported"},
+    {"adding", "ground", "imported"},
     {"library", "progress", "editlist", "figures"},
     {"server"},
-    {"commands", "asking"},
+    {"commands", "asking", "exchange"},
     {"cli", "__init__", "__main__"},
 )
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}

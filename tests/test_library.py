@@ -49,17 +49,33 @@ def built(films, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared(films, database):
+    """The same library on a server."""
+    url = database.url()
+    with Encoders().open(url) as library:
+        assert library.add(films).count("added") == 3
+    return url
+
+
+@pytest.fixture(params=["built", "shared"])
+def place(request):
+    """Where the library is on each ground: what these tests say holds for both."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
-def library(built, encoders):
-    with encoders.open(built) as opened:
+def library(place, encoders):
+    with encoders.open(place) as opened:
         yield opened
 
 
-@pytest.fixture
-def own(built, films, tmp_path, encoders):
+@pytest.fixture(params=["folder", "server"])
+def own(request, films, tmp_path, encoders):
     """A library and films that the test may change."""
     shutil.copytree(films, tmp_path / "films")
-    with encoders.open(tmp_path / "own.mmv") as opened:
+    place = tmp_path / "own.mmv" if request.param == "folder" else request.getfixturevalue("database").url()
+    with encoders.open(place) as opened:
         opened.add(tmp_path / "films")
         yield opened, tmp_path / "films"
 
@@ -141,8 +157,8 @@ def test_hits_are_intervals_inside_their_media_and_do_not_overlap(library):
                 assert a is b or a.path != b.path or a.end <= b.start or b.end <= a.start
 
 
-def test_the_answer_is_the_same_every_time(built, library):
-    with Encoders().open(built) as other:
+def test_the_answer_is_the_same_every_time(place, library):
+    with Encoders().open(place) as other:
         for text in ("red", "water", "green ferry"):
             assert library.search(text, limit=20) == other.search(text, limit=20) == library.search(text, limit=20)
 

@@ -20,7 +20,7 @@ import pytest
 from mmvideo import Library, LibraryError, MediaError, QueryError
 from mmvideo.media import find_media, probe
 from mmvideo.sandbox import Sandbox
-from mmvideo.store import Store, migrate, outdated
+from mmvideo.store import SQLiteStore, migrate, outdated
 from mmvideo.store.schema import SCHEMA_VERSION
 
 from .films import make_film, make_sound
@@ -435,7 +435,7 @@ def test_an_old_library_is_brought_forward_with_a_copy(own):
     old.close()
     assert migrate(path, STEPS) is None
     with pytest.raises(LibraryError, match="newer mmvideo"):  # three is newer than this program
-        Store.open(path)
+        SQLiteStore.open(path)
 
 
 def test_a_step_that_fails_changes_nothing(own):
@@ -457,7 +457,7 @@ def test_opening_brings_an_old_library_forward(own, monkeypatch):
     for module in ("mmvideo.store.schema", "mmvideo.store.migrate"):
         monkeypatch.setattr(sys.modules[module], "SCHEMA_VERSION", 3)
     with pytest.raises(LibraryError, match="older mmvideo"):
-        Store.open(library.folder / "library.db")
+        SQLiteStore.open(library.folder / "library.db")
     monkeypatch.setattr("mmvideo.opening.migrate", lambda path: migrate(path, STEPS))
     with opened(library.folder) as again:
         assert again.search("red")

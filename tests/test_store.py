@@ -19,7 +19,8 @@ from mmvideo.datatypes import (
 )
 from mmvideo.errors import LibraryError
 from mmvideo.pool import unit
-from mmvideo.store import Content, Store
+from mmvideo.store import Content, SQLiteStore
+from mmvideo.store.postgres import PostgresStore
 
 
 def media(path="/films/a.mp4", fingerprint="f"):
@@ -54,10 +55,21 @@ def content(path="/films/a.mp4", texts=("Good morning, café.", "The ferry leave
 
 
 @pytest.fixture
-def store(tmp_path):
-    Store.create(tmp_path / "library.db", Recipe(max_segment=7.0))
-    with Store.open(tmp_path / "library.db") as opened:
+def sqlite(tmp_path):
+    SQLiteStore.create(tmp_path / "library.db", Recipe(max_segment=7.0))
+    with SQLiteStore.open(tmp_path / "library.db") as opened:
         yield opened
+
+
+@pytest.fixture(params=["folder", "server"])
+def store(request):
+    """A new store on each ground: what these tests say holds for both."""
+    if request.param == "folder":
+        yield request.getfixturevalue("sqlite")
+    else:
+        url = request.getfixturevalue("database").url()
+        with PostgresStore.open(url, Recipe(max_segment=7.0), create=True) as opened:
+            yield opened
 
 
 def test_everything_comes_back_as_it_went_in(store):
@@ -110,7 +122,14 @@ def test_removing_removes_everything(store):
     store.remove(12345)
     assert [m.id for m in store.media()] == [kept]
     assert store.match_words('"ferry"', "speech") == []
-    with sqlite3.connect(store.path) as db:
+    assert len(store.segment_ids("visual")) == store.count("visual") == 3
+    assert store.text_count() == 1
+
+
+def test_no_row_is_left_behind(sqlite):
+    kept = sqlite.put(content("/films/b.mp4", texts=("Nothing else.",)))
+    sqlite.remove(sqlite.put(content()))
+    with sqlite3.connect(sqlite.path) as db:
         for table in ("segment", "timeline", "transcript"):
             assert {row[0] for row in db.execute(f"SELECT media_id FROM {table}")} == {kept}
     db.close()
@@ -186,18 +205,21 @@ def test_a_failed_put_leaves_no_trace(store):
     assert store.count("visual") == 3
 
 
-def test_a_snapshot_sees_one_state(store):
-    store.put(content())
-    with Store.open(store.path, readonly=True) as reader:
+def test_a_snapshot_sees_one_state(sqlite):
+    sqlite.put(content())
+    with SQLiteStore.open(sqlite.path, readonly=True) as reader:
         with reader.snapshot():
             assert reader.count("visual") == 3
-            store.put(content("/films/b.mp4"))
+            sqlite.put(content("/films/b.mp4"))
             assert reader.count("visual") == 3
         assert reader.count("visual") == 6
 
 
-def test_reading_cannot_write(store):
-    with Store.open(store.path, readonly=True) as reader, pytest.raises(LibraryError, match="could not be written"):
+def test_reading_cannot_write(sqlite):
+    with (
+        SQLiteStore.open(sqlite.path, readonly=True) as reader,
+        pytest.raises(LibraryError, match="could not be written"),
+    ):
         reader.put(content())
 
 
@@ -211,21 +233,21 @@ def test_any_file_name_survives(store):
 
 def test_what_is_no_library_is_refused(tmp_path):
     with pytest.raises(LibraryError, match="no mmvideo library here"):
-        Store.open(tmp_path / "library.db")
+        SQLiteStore.open(tmp_path / "library.db")
     (tmp_path / "library.db").write_text("hello, I am a text file, and long enough to look at")
     with pytest.raises(LibraryError, match="not an mmvideo library"):
-        Store.open(tmp_path / "library.db")
+        SQLiteStore.open(tmp_path / "library.db")
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE t (x)")
     db.close()
     with pytest.raises(LibraryError, match="some other database"):
-        Store.open(other)
+        SQLiteStore.open(other)
 
 
-def test_a_newer_library_is_refused_politely(store):
-    with sqlite3.connect(store.path) as db:
+def test_a_newer_library_is_refused_politely(sqlite):
+    with sqlite3.connect(sqlite.path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(LibraryError, match="newer mmvideo"):
-        Store.open(store.path, readonly=True)
+        SQLiteStore.open(sqlite.path, readonly=True)

@@ -28,7 +28,7 @@ def open_library(folder, **options):
         visual=ColourEncoder(),
         speech=ScriptedTranscriber(),
         passages=WordEncoder(),
-        recipe=Recipe(screen="none", keyframe_gap=0.0),  # every second
+        recipe=Recipe(screen="none", keyframe_gap=0.0),  # a frame a second
         **options,
     )
 

@@ -19,10 +19,13 @@ import numpy as np
 
 from ..datatypes import Images, ModelId, Vectors
 from ..errors import ModelError
-from . import checkpoint
-from .checkpoint import Batches
+from . import checkpoint, towers
+from .checkpoint import CPU_BATCH, Batches
+from .exported import Exported, Precision
 from .spaces import Space, space
 from .weights import Weights
+
+_UNKNOWN: Any = object()
 
 
 class Clip:
@@ -43,6 +46,7 @@ class Clip:
         batch_size: int | None = None,
         half: bool | None = None,
         prompt: str = "{}",
+        precision: Precision = "float32",
     ) -> None:
         self.notes: list[str] = []
         self._weights = weights
@@ -51,6 +55,10 @@ class Clip:
         self._half = half
         self._batches = Batches(batch_size)
         self._prompt = prompt
+        self._precision: Precision = precision
+        self._key = f"{Path(name).name}-{weights.revision}-{precision}"
+        self._exports = device is None and half is None and towers.worthwhile(weights.folder)
+        self._pictures: Any = _UNKNOWN
         self._config = _config(weights.folder)
 
     @cached_property
@@ -61,8 +69,8 @@ class Clip:
     @property
     def frames(self) -> int:
         """How many consecutive frames the network looks at together, 1 for a model of pictures; the weights are loaded
-        for it."""
-        return self._space.frames
+        for it unless its tower of pictures was exported."""
+        return 1 if self._exported_pictures is not None else self._space.frames
 
     @property
     def longest_text(self) -> int:
@@ -76,6 +84,9 @@ class Clip:
         """
         if not len(images):
             return self._joined([])
+        if self._exported_pictures is not None:
+            cut = range(0, len(images), CPU_BATCH)
+            return self._joined([self._encode_pictures(list(images[first : first + CPU_BATCH])) for first in cut])
         if self.frames > 1:
             return self.encode_clips([np.stack([image] * self.frames) for image in images])
         return self._joined(self._batches.over(list(images), self._encode_pictures, self._network))
@@ -93,10 +104,17 @@ class Clip:
         """
         if not len(texts):
             return self._joined([])
+        if (portable := self._portable_texts) is not None:
+            vectors, cut = portable.encode([self._prompt.format(text) for text in texts])
+            if cut:
+                self._note_cut(portable.limit)
+            return self._joined([vectors])
         return self._joined(self._batches.over([self._prompt.format(t) for t in texts], self._encode, self._network))
 
     def _encode_pictures(self, images: list[Images]) -> Vectors:
         inputs = self._processor(images=images, input_data_format="channels_last", return_tensors="pt")
+        if set(inputs) == {"pixel_values"} and (portable := self._portable_pictures(inputs)) is not None:
+            return portable({"pixel_values": inputs["pixel_values"].numpy()})
         assert self._space.pictures is not None, "checked when it was loaded"  # noqa: S101
         return checkpoint.unit_rows(self._space.pictures(checkpoint.moved(self._network, inputs)))
 
@@ -111,11 +129,15 @@ class Clip:
         if _leaves_case_to_us(self._tokenizer):
             texts = [text.lower() for text in texts]
         inputs, cut = checkpoint.tokenize(self._network, self._tokenizer, texts, self._longest_text)
-        note = f"{self._name} reads {self._longest_text} tokens of a text; what came after was left out"
-        if cut and note not in self.notes:
-            self.notes.append(note)
+        if cut:
+            self._note_cut(self._longest_text)
         assert self._space.texts is not None, "checked when it was loaded"  # noqa: S101
         return checkpoint.unit_rows(self._space.texts(checkpoint.moved(self._network, inputs)))
+
+    def _note_cut(self, limit: int) -> None:
+        note = f"{self._name} reads {limit} tokens of a text; what came after was left out"
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _joined(self, batches: list[Vectors]) -> Vectors:
         vectors = np.concatenate(batches) if batches else np.empty((0, self.model.dim), np.float32)
@@ -123,6 +145,49 @@ class Clip:
             found, expected = vectors.shape[1], self.model.dim
             raise ModelError(f"{self._weights.folder}: makes {found} dimensions, and its config.json says {expected}")
         return vectors
+
+    @cached_property
+    def _exported_pictures(self) -> Exported | None:
+        """The tower of pictures that an earlier process exported."""
+        return towers.known_pictures(self._key, self._precision) if self._exports else None
+
+    def _portable_pictures(self, inputs: Any) -> Exported | None:
+        """Return the exported tower of pictures. While the network is at hand, that of texts is made too, so that no
+        search has to wait for it."""
+        if not self._exports or self._exported_pictures is not None:
+            return self._exported_pictures
+        if self._pictures is _UNKNOWN:
+            features = self._space.pictures
+            assert features is not None, "checked when it was loaded"  # noqa: S101
+            height, width = (int(side) for side in inputs["pixel_values"].shape[-2:])
+            make = self._key, lambda: self._network, features, (height, width)
+            self._pictures = towers.pictures(*make, self._precision)
+            _ = self._portable_texts
+        found: Exported | None = self._pictures
+        return found
+
+    @cached_property
+    def _portable_texts(self) -> towers.Texts | None:
+        """The exported tower of texts, which needs neither torch nor transformers; None where they have to encode."""
+        if not self._exports:
+            return None
+
+        def load() -> tuple[Any, Any, Any, towers.Reading]:
+            tokenizer, limit = self._tokenizer, self._longest_text
+
+            def tokenize(texts: Sequence[str]) -> Any:
+                if lower:
+                    texts = [text.lower() for text in texts]
+                return tokenizer(
+                    list(texts), padding="max_length", truncation=True, max_length=limit, return_tensors="pt"
+                )
+
+            lower = _leaves_case_to_us(tokenizer)
+            names = tuple(name for name in tokenizer.model_input_names if name != "pixel_values")
+            reading = towers.Reading(limit, int(tokenizer.pad_token_id), names, lower)
+            return self._network, self._space.texts, tokenize, reading
+
+        return towers.texts(self._key, self._weights.folder, self._precision, load)
 
     @cached_property
     def _longest_text(self) -> int:

@@ -45,6 +45,7 @@ class Exported:
     def __init__(self, file: Path) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()  # on Windows the switch in `mmvideo/__init__.py` does not exist
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0

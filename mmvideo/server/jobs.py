@@ -31,7 +31,7 @@ class Jobs:
         """Begin to add and return the job. Raises `LibraryError` while another one runs."""
         with self._lock:
             if any(job.state == "running" for job in self._jobs.values()):
-                raise LibraryError(f"{self._library.folder}: something is being added already; wait until it is done")
+                raise LibraryError(f"{self._library.place}: something is being added already; wait until it is done")
             job = JobOut(id=secrets.token_hex(8), state="running")
             self._jobs[job.id] = job
             for old in list(self._jobs)[:-KEPT]:

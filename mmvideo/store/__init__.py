@@ -1,4 +1,4 @@
-"""SQLite, the truth of a library; the only module that speaks SQL.
+"""SQLite, the truth of a library in a folder; only this package speaks SQL (`postgres` is the other implementation).
 
 One transaction a file: a media with its segments, vectors, frames and transcript appears whole or not at all, so a
 process may be killed anywhere. Vectors are float16 BLOBs (half the size; rankings on unit vectors stay the same to the
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,35 +32,42 @@ from ..written import ScreenText
 from . import check as check_rows
 from .damage import broken, guarded, told, unreadable
 from .migrate import migrate, outdated
+from .protocol import Store
 from .rows import (
     MEDIA_COLUMNS,
     SEGMENT_COLUMNS,
     Content,
     StoredMedia,
     StoredSegment,
-    insert_media,
-    insert_screen,
-    insert_timeline,
-    insert_transcript,
+    media_values,
     path_value,
+    screen_value,
+    timeline_values,
     to_media,
     to_screen,
     to_segment,
     to_timeline,
     to_transcript,
+    transcript_values,
 )
 from .schema import ADDITIONS, APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
 
-__all__ = ["Content", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated", "unreadable"]
+__all__ = ["Content", "SQLiteStore", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated", "unreadable"]
 
 
 @guarded(writes=("put", "update_file", "set_recipe", "set_model"), apart=("create", "open", "close", "snapshot"))
-class Store:
+class SQLiteStore:
     """An open library database. Use `create` or `open`; close it, or use it in a `with`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
         self.path = path
+        self._one = Lock()  # one connection, one snapshot at a time
+
+    @property
+    def place(self) -> str:
+        """The library's folder."""
+        return str(self.path.parent)
 
     @staticmethod
     def create(path: Path, recipe: Recipe) -> None:
@@ -81,7 +89,7 @@ class Store:
             raise LibraryError(f"{path.parent}: the library cannot be made ({reason})") from error
 
     @classmethod
-    def open(cls, path: Path, *, readonly: bool = False) -> Store:
+    def open(cls, path: Path, *, readonly: bool = False) -> SQLiteStore:
         """Open a library database. Raises `LibraryError` if it is none, or newer than this program."""
         if not path.is_file():
             raise LibraryError(f"{path.parent}: no mmvideo library here; `mmvideo add` makes one")
@@ -100,7 +108,7 @@ class Store:
         """Close the database; a second call does nothing."""
         self._db.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> SQLiteStore:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,11 +132,12 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let everything read inside see one state of the library, whatever a writer commits meanwhile."""
-        self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._rollback()
+        with self._one:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._rollback()
 
     def _rollback(self) -> None:
         if self._db.in_transaction:
@@ -241,7 +250,11 @@ class Store:
         """Store a media with all that belongs to it, in place of what its path had before; return its row id."""
         with self._transaction() as db:
             _remove(db, "path = ?", path_value(content.media.path))
-            media_id = insert_media(db, content)
+            marks = ", ".join("?" * 11)
+            cursor = db.execute(
+                f"INSERT INTO media ({MEDIA_COLUMNS.removeprefix('id, ')}) VALUES ({marks})", media_values(content)
+            )
+            media_id = int(cursor.lastrowid or 0)
             for modality, segments in content.segments.items():
                 matrix = content.vectors.get(modality)
                 vectors = [None] * len(segments) if matrix is None else _pack(matrix, np.float16)
@@ -255,11 +268,17 @@ class Store:
                 if segments:
                     _advance(db, modality)
             if content.timeline is not None:
-                insert_timeline(db, media_id, content.timeline)
+                _insert(
+                    db,
+                    "timeline (media_id, dim, times, rows, vectors, cuts)",
+                    media_id,
+                    timeline_values(content.timeline),
+                )
             if content.transcript is not None:
-                insert_transcript(db, media_id, content.transcript, content.utterance_vectors)
+                values = transcript_values(content.transcript, content.utterance_vectors)
+                _insert(db, "transcript (media_id, language, source, utterances, vectors)", media_id, values)
             if content.screen:
-                insert_screen(db, media_id, content.screen)
+                _insert(db, "screen (media_id, texts)", media_id, [screen_value(content.screen)])
         return media_id
 
     def update_file(self, media_id: int, media: Media) -> None:
@@ -422,6 +441,10 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _insert(db: sqlite3.Connection, table: str, media_id: int, values: Sequence[object]) -> None:
+    db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * (1 + len(values)))})", (media_id, *values))
 
 
 def _set(db: sqlite3.Connection, key: str, value: str) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
 from ..datatypes import MEANT, ModelId
 
-_NORM = 0.01
+NORM = 0.01
 """How far from 1 the length of a vector may be: float16 leaves 0.001."""
 
 
@@ -63,22 +64,33 @@ def damaged_media(db: sqlite3.Connection, models: dict[str, ModelId]) -> Iterato
     """Yield (media id, what is wrong) for each media with rows that a search could not use, once each."""
     for (media_id,) in db.execute("SELECT id FROM media ORDER BY id").fetchall():
         try:
-            wrong = (
-                _wrong_media(db, media_id)
-                or _wrong_segments(db, media_id, models)
-                or _wrong_timeline(db, media_id, models)
-                or _wrong_transcript(db, media_id, models)
-            )
+            wrong = _wrong(db, media_id, models)
         except (ValueError, TypeError, AttributeError, sqlite3.DatabaseError) as error:
             wrong = f"cannot be read back ({error})"
         if wrong:
             yield media_id, wrong
 
 
-def _wrong_media(db: sqlite3.Connection, media_id: int) -> str:
-    duration, streams, notes = db.execute(
-        "SELECT duration, streams, notes FROM media WHERE id = ?", (media_id,)
-    ).fetchone()
+def _wrong(db: sqlite3.Connection, media_id: int, models: dict[str, ModelId]) -> str:
+    def row(query: str) -> Any:
+        return db.execute(f"{query} = ?", (media_id,)).fetchone()
+
+    return (
+        wrong_media(row("SELECT duration, streams, notes FROM media WHERE id"))
+        or _wrong_segments(db, media_id, models)
+        or wrong_timeline(row("SELECT dim, times, rows, vectors FROM timeline WHERE media_id"), models)
+        or wrong_transcript(row("SELECT utterances, vectors FROM transcript WHERE media_id"), models)
+    )
+
+
+def part_of(modality: str) -> str:
+    """Return the part of the recipe whose model makes the vectors of a modality."""
+    return "passages" if modality in MEANT else modality
+
+
+def wrong_media(row: Sequence[Any]) -> str:
+    """Say what is wrong with a media row (duration, streams, notes), or return an empty string."""
+    duration, streams, notes = row
     if not (isinstance(json.loads(streams), dict) and isinstance(json.loads(notes), list)):
         return "its description is damaged"
     return "" if 0 <= duration < float("inf") else f"a length of {duration} s"
@@ -91,14 +103,14 @@ def _wrong_segments(db: sqlite3.Connection, media_id: int, models: dict[str, Mod
             return f"a {modality} segment from {start} to {end} s"
         if vector is None:
             return f"a {modality} segment without a vector"
-        model = models.get("passages" if modality in MEANT else modality)
+        model = models.get(part_of(modality))
         if wrong := _wrong_vectors(vector, model.dim if model else None, 1):
             return f"a {modality} segment: {wrong}"
     return ""
 
 
-def _wrong_timeline(db: sqlite3.Connection, media_id: int, models: dict[str, ModelId]) -> str:
-    row = db.execute("SELECT dim, times, rows, vectors FROM timeline WHERE media_id = ?", (media_id,)).fetchone()
+def wrong_timeline(row: Sequence[Any] | None, models: dict[str, ModelId]) -> str:
+    """Say what is wrong with the frames of a media (dim, times, rows, vectors), or return an empty string."""
     if row is None:
         return ""
     dim, times, rows = row[0], np.frombuffer(row[1], np.float64), np.frombuffer(row[2], np.int32)
@@ -112,8 +124,8 @@ def _wrong_timeline(db: sqlite3.Connection, media_id: int, models: dict[str, Mod
     return "" if np.all(np.diff(times) > 0) else "frames out of order"
 
 
-def _wrong_transcript(db: sqlite3.Connection, media_id: int, models: dict[str, ModelId]) -> str:
-    row = db.execute("SELECT utterances, vectors FROM transcript WHERE media_id = ?", (media_id,)).fetchone()
+def wrong_transcript(row: Sequence[Any] | None, models: dict[str, ModelId]) -> str:
+    """Say what is wrong with a transcript (utterances, vectors), or return an empty string."""
     if row is None:
         return ""
     said = json.loads(row[0])
@@ -136,6 +148,6 @@ def _wrong_vectors(data: bytes, dim: int | None, count: int | None) -> str:
     if not np.isfinite(matrix).all():
         return "a vector with numbers that are none"
     lengths = np.linalg.norm(matrix, axis=1)
-    if len(lengths) and float(np.abs(lengths - 1).max()) > _NORM:
+    if len(lengths) and float(np.abs(lengths - 1).max()) > NORM:
         return f"a vector of length {lengths[np.abs(lengths - 1).argmax()]:.3g} instead of 1"
     return ""

@@ -29,7 +29,7 @@ def broken(folder: Path, reason: object) -> LibraryError:
     )
 
 
-def unreadable(folder: Path, reason: object) -> LibraryError:
+def unreadable(folder: Path | str, reason: object) -> LibraryError:
     """Return the error for rows that hold what cannot be."""
     return LibraryError(
         f"{folder}: the library holds damaged rows ({_line(reason)}); `mmvideo verify --repair` finds them, and the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -55,7 +54,8 @@ class StoredSegment:
 @dataclass(frozen=True, slots=True)
 class Content:
     """All that one media brings into the library. `vectors` has a matrix (n, dim) for the n segments of each
-    modality (none where no encoder made them), `utterance_vectors` one row per utterance of the transcript."""
+    modality (none where no encoder made them), `utterance_vectors` one row per utterance of the transcript. `added` is
+    when it came (Unix seconds; None: now)."""
 
     media: Media
     inputs: str
@@ -66,77 +66,66 @@ class Content:
     utterance_vectors: Vectors | None = None
     notes: tuple[str, ...] = ()
     screen: tuple[ScreenText, ...] = ()
+    added: float | None = None
 
 
 # Writing
 
 
-def insert_media(db: sqlite3.Connection, content: Content) -> int:
-    """Insert the media row of `content` and return its id."""
+def media_values(content: Content) -> list[Any]:
+    """Return the values of a media row, in the order of `MEDIA_COLUMNS` without the id."""
     media = content.media
     streams = {
         "video": asdict(media.video) if media.video else None,
         "audio": [asdict(stream) for stream in media.audio],
     }
-    cursor = db.execute(
-        f"INSERT INTO media ({MEDIA_COLUMNS.removeprefix('id, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            path_value(media.path),
-            media.size,
-            media.mtime_ns,
-            media.fingerprint,
-            media.container,
-            media.start,
-            media.duration,
-            json.dumps(streams),
-            content.inputs,
-            json.dumps(content.notes),
-            time.time(),
-        ),
-    )
-    return int(cursor.lastrowid or 0)
+    return [
+        path_value(media.path),
+        media.size,
+        media.mtime_ns,
+        media.fingerprint,
+        media.container,
+        media.start,
+        media.duration,
+        json.dumps(streams),
+        content.inputs,
+        json.dumps(content.notes),
+        time.time() if content.added is None else content.added,
+    ]
 
 
-def insert_timeline(db: sqlite3.Connection, media_id: int, timeline: Timeline) -> None:
-    """Insert the frame vectors of a media."""
-    db.execute(
-        "INSERT INTO timeline (media_id, dim, times, rows, vectors, cuts) VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            media_id,
-            timeline.vectors.shape[1],
-            timeline.times.astype(np.float64).tobytes(),
-            timeline.rows.astype(np.int32).tobytes(),
-            timeline.vectors.astype(np.float16).tobytes(),
-            timeline.cuts.astype(np.float64).tobytes(),
-        ),
-    )
+def timeline_values(timeline: Timeline) -> list[Any]:
+    """Return (dim, times, rows, vectors, cuts) as they are stored."""
+    return [
+        timeline.vectors.shape[1],
+        timeline.times.astype(np.float64).tobytes(),
+        timeline.rows.astype(np.int32).tobytes(),
+        timeline.vectors.astype(np.float16).tobytes(),
+        timeline.cuts.astype(np.float64).tobytes(),
+    ]
 
 
-def insert_transcript(db: sqlite3.Connection, media_id: int, transcript: Transcript, vectors: Vectors | None) -> None:
-    """Insert what is said in a media."""
+def transcript_values(transcript: Transcript, vectors: Vectors | None) -> list[Any]:
+    """Return (language, source, utterances, vectors) as they are stored."""
     utterances = [
         [u.start, u.end, u.text, [[w.start, w.end, w.text, w.probability] for w in u.words]]
         for u in transcript.utterances
     ]
-    db.execute(
-        "INSERT INTO transcript (media_id, language, source, utterances, vectors) VALUES (?, ?, ?, ?, ?)",
-        (
-            media_id,
-            transcript.language,
-            transcript.source,
-            json.dumps(utterances, ensure_ascii=False),
-            None if vectors is None else vectors.astype(np.float16).tobytes(),
-        ),
-    )
+    return [
+        transcript.language,
+        transcript.source,
+        json.dumps(utterances, ensure_ascii=False),
+        None if vectors is None else vectors.astype(np.float16).tobytes(),
+    ]
 
 
-def insert_screen(db: sqlite3.Connection, media_id: int, texts: Sequence[ScreenText]) -> None:
-    """Insert the text on screen in a media, with the places of its words."""
+def screen_value(texts: Sequence[ScreenText]) -> str:
+    """Return the text on screen of a media, with the places of its words, as it is stored."""
     values = [
         [t.start, t.end, [[x.text, x.box, x.confidence, [[w.text, w.box] for w in x.words]] for x in t.lines]]
         for t in texts
     ]
-    db.execute("INSERT INTO screen (media_id, texts) VALUES (?, ?)", (media_id, json.dumps(values, ensure_ascii=False)))
+    return json.dumps(values, ensure_ascii=False)
 
 
 # Reading
