@@ -19,7 +19,7 @@ def unwanted(query: Query) -> list[Query]:
 
 def modalities(query: Query) -> tuple[Modality, ...]:
     """Return where a query asks. Raises `QueryError` for one that asks nothing, or asks it of no modality."""
-    if not (query.text and query.text.strip()) and query.image is None:
+    if not (query.text and query.text.strip()) and query.image is None and query.audio is None:
         raise QueryError("nothing to search for: give some words, a picture, or both")
     if query.limit < 1:
         raise QueryError(f"the number of hits must be at least 1, not {query.limit}")
@@ -32,7 +32,13 @@ def modalities(query: Query) -> tuple[Modality, ...]:
     asked = query.modalities or SEARCHED
     if unknown := [name for name in asked if name not in SEARCHED]:
         raise QueryError(f"unknown modality {unknown[0]!r}: choose from {', '.join(SEARCHED)}")
+    if query.audio is not None:
+        if "sound" not in asked:
+            raise QueryError("a sound can only be searched for among sounds: leave out `--in`, or say `--in sound`")
+        return ("sound",)
     if query.image is not None:
+        if query.modalities and tuple(query.modalities) == ("sound",):
+            return ("sound",)
         if "visual" not in asked:
             raise QueryError(
                 "a picture can only be searched for among pictures: leave out `--in`, or say `--in visual`"

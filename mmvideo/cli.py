@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__, exchange
+from .asking import register as register_ask
 from .commands import register
 from .errors import MMVideoError
 from .options import (
@@ -43,6 +44,9 @@ examples:
   mmvideo transcript talk.mp3 --format srt    print what is said as subtitles
 """
 
+
+MODEL_PARTS = ("visual", "speech", "passages", "screen", "sound", "caption")
+"""The options that name models."""
 
 MARKS = ("\x02", "\x03")
 """Stand around words to be shown bold until it is known whether the terminal can."""
@@ -88,9 +92,9 @@ def reindex(options: argparse.Namespace) -> int:
     """Make everything in the library again with other models."""
     from .progress import bars
 
-    chosen = {part: getattr(options, part) for part in ("visual", "speech", "passages", "screen")}
+    chosen = {part: getattr(options, part) for part in MODEL_PARTS}
     if not any(chosen.values()):
-        print("mmvideo reindex: name at least one of --visual, --speech, --passages, --screen", file=sys.stderr)
+        print("mmvideo reindex: name at least one of " + ", ".join(f"--{p}" for p in MODEL_PARTS), file=sys.stderr)
         return 2
     plain = argparse.Namespace(**{**vars(options), **dict.fromkeys(chosen)})
     with ExitStack() as stack:
@@ -106,6 +110,7 @@ def search(options: argparse.Namespace) -> int:
         hits = library.search(
             " ".join(options.text) or None,
             image=options.image,
+            audio=options.audio,
             modalities=options.modalities,
             limit=options.limit,
             media=options.media,
@@ -229,6 +234,7 @@ def models(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Measure how good the library's answers are, on questions whose answers are known."""
     from . import figures
+    from .datatypes import SEARCHED
     from .evaluate import DEPTH, Question, read_truth
     from .evaluate import evaluate as measure
 
@@ -241,7 +247,8 @@ def evaluate(options: argparse.Namespace) -> int:
                 question.text, image=question.image, modalities=modalities, limit=DEPTH, media=within, min_score=0.0
             )
 
-        found = measure(search, questions, min_score=options.min_score)
+        searched = [part for part in SEARCHED if part not in ("sound", "caption") or part in library.models]
+        found = measure(search, questions, min_score=options.min_score, searched=searched)
     if options.picture:
         options.picture.write_text(figures.to_svg(found), encoding="utf-8")
     if options.json:
@@ -329,6 +336,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("old", metavar="OLD", help="the file or folder before")
     command.add_argument("new", metavar="NEW", help="the same file or folder now")
     register(partial(_command, commands), _library, shared, search_options)
+    register_ask(partial(_command, commands), _library, shared)
     exchange.register(partial(_command, commands))
     _command(commands, "models", models, "list the models that can be used here", [as_json])
     return top
@@ -355,8 +363,7 @@ def _library(options: argparse.Namespace, *, create: bool = False) -> Library:
     from .library import Library
 
     folder = options.library or os.environ.get("MMVIDEO_LIBRARY") or _default_library()
-    parts = ("visual", "speech", "passages", "screen")
-    chosen: dict[str, Any] = {part: getattr(options, part, None) for part in parts}
+    chosen: dict[str, Any] = {part: getattr(options, part, None) for part in MODEL_PARTS}
     library = Library.open(
         folder, create=create, offline=options.offline, wait=getattr(options, "wait", False), **chosen
     )

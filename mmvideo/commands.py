@@ -189,6 +189,7 @@ def _asked(library: Library, options: argparse.Namespace) -> Any:
     return library.search(
         " ".join(options.text) or None,
         image=options.image,
+        audio=options.audio,
         modalities=options.modalities,
         limit=options.limit,
         media=options.media,

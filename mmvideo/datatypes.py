@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 Modality = Literal["visual", "speech", "sound", "screen", "caption"]
 """One way to perceive a media."""
 
-SEARCHED: tuple[Modality, ...] = ("visual", "speech", "screen")
+SEARCHED: tuple[Modality, ...] = ("visual", "speech", "screen", "sound", "caption")
 """The modalities that can be searched."""
+
+MEANT: tuple[Modality, ...] = ("speech", "screen", "caption")
+"""The modalities made of text, whose vectors are those of the recipe's `passages`."""
 
 Pooling = Literal["mean", "max", "topk"]
 """How the frame vectors of a segment become one vector (see `mmvideo.pool`)."""
@@ -34,7 +37,7 @@ Samples = NDArray[np.float32]
 """Mono sound in [-1, 1], shape (n,)."""
 
 SAMPLE_RATE = 16_000
-"""Samples per second of all sound inside mmvideo: what Whisper and voice activity detection expect."""
+"""Samples per second of sound unless another rate is asked for: what Whisper and voice activity detection expect."""
 
 
 # Media
@@ -100,15 +103,16 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A stretch of mono sound at `SAMPLE_RATE`: the first of `samples` (n,) is heard at `start` seconds."""
+    """A stretch of mono sound at `rate` samples per second: the first of `samples` (n,) is heard at `start` seconds."""
 
     samples: Samples
     start: float = 0.0
+    rate: int = SAMPLE_RATE
 
     @property
     def end(self) -> float:
         """The moment after the last sample, in seconds."""
-        return self.start + len(self.samples) / SAMPLE_RATE
+        return self.start + len(self.samples) / self.rate
 
 
 # What was said
@@ -197,8 +201,10 @@ class ModelId:
 class Recipe:
     """Every setting that decides what is stored. The defaults' reasons are in `docs/DESIGN.md`.
 
-    `visual`, `speech`, `passages` and `screen` name models ("auto" = the best one that can be had here, "none" = leave
-    out; for `screen` "auto" leaves it out where `rapidocr` is not installed). Text is read in frames of `screen_size`.
+    `visual`, `speech`, `passages`, `screen`, `sound` and `caption` name models ("auto" = the best one that can be had
+    here, "none" = leave out; "auto" leaves `screen` out where `rapidocr` is not installed, and `sound` where no weights
+    for it are on this machine). Text is read in frames of `screen_size`; sound is heard in windows of `sound_window`
+    seconds, every half of that.
     `language` is a two-letter code, or None to detect it. A frame is taken every `frame_interval` seconds; where
     keyframes are at most `keyframe_gap` seconds apart, the keyframe before it, which costs a tenth (0: never).
     """
@@ -207,6 +213,8 @@ class Recipe:
     speech: str = "auto"
     passages: str = "auto"
     screen: str = "auto"
+    sound: str = "auto"
+    caption: str = "none"
     language: str | None = None
     frame_interval: float = 1.0
     keyframe_gap: float = 4.0
@@ -219,6 +227,7 @@ class Recipe:
     max_passage: float = 20.0
     sidecar: bool = True
     screen_size: int = 480
+    sound_window: float = 5.0
 
 
 # Questions and answers
@@ -245,7 +254,8 @@ ANYWHERE = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question: words, a picture, or both together as one composed query (their vectors are averaged by weight).
+    """A question: words, a picture, or both together as one composed query (their vectors are averaged by weight); or a
+    sound, with or without words.
 
     `media` are globs of which one must fit. `without` and `without_image` are not wanted. `then` are words for what
     must follow, one after another, each at most `within` seconds after the end of the one before. `distinct` leaves out
@@ -254,6 +264,7 @@ class Query:
 
     text: str | None = None
     image: Images | None = None
+    audio: Audio | None = None
     modalities: tuple[Modality, ...] | None = None
     limit: int = 10
     media: tuple[str, ...] = ()
@@ -397,6 +408,39 @@ class ImageTextEncoder(TextEncoder, Protocol):
     def encode_images(self, images: Images | Sequence[Images]) -> Vectors:
         """Return one unit vector per picture, shape (n, dim) float32; `images` is (n, height, width, 3) uint8 RGB, or a
         sequence of (height, width, 3) pictures of any sizes; n may be 0."""
+        ...
+
+
+@runtime_checkable
+class SoundTextEncoder(TextEncoder, Protocol):
+    """Makes unit vectors of sounds and of texts in one space. One with `encode_images` takes pictures as well."""
+
+    @property
+    def rate(self) -> int:
+        """The samples per second that it wants."""
+        ...
+
+    @property
+    def longest(self) -> float:
+        """The seconds that it hears at most."""
+        ...
+
+    def encode_sounds(self, sounds: Sequence[Samples]) -> Vectors:
+        """Return one unit vector per sound (n,) at `rate`, none longer than `longest`; shape (n, dim) float32."""
+        ...
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """Says what pictures show."""
+
+    @property
+    def model(self) -> ModelId:
+        """The weights that do it."""
+        ...
+
+    def caption(self, images: Images | Sequence[Images]) -> list[str]:
+        """Return what each picture (height, width, 3) uint8 RGB shows, "" for one of which nothing can be said."""
         ...
 
 

@@ -161,12 +161,20 @@ def held(forms: Forms, text: str) -> dict[str, float]:
 
 
 def said_in_words(
-    asked: words.WordQuery, forms: Forms, store: Store, *, media: Sequence[int] | None, limit: int, weight: float
+    asked: words.WordQuery,
+    forms: Forms,
+    store: Store,
+    *,
+    media: Sequence[int] | None,
+    limit: int,
+    weight: float,
+    total: int,
 ) -> tuple[list[StoredSegment], dict[int, float]]:
     """Return the passages that hold words of a query in some form, and per id the chance that this makes it an answer.
 
     The part of the query's weight that a passage holds decides, squared: half of the words are no half of an answer.
-    BM25 orders passages that hold the same words. `weight` is what one with every word is worth. Quoted phrases must
+    BM25 orders passages that hold the same words. `weight` is what one with every word is worth, `total` how many
+    passages there are. Quoted phrases must
     occur as they are, or where one does not occur at all, in the forms of its words.
     """
     any_form = " OR ".join(f'"{form}"' for some in forms.values() for form in some)
@@ -177,7 +185,6 @@ def said_in_words(
         every = [store.match_words(ways, "speech", media=media, limit=limit) for ways in _phrases(asked, forms)]
         common = set.intersection(*({stored.id for stored, _ in some} for some in every))
         found = [(stored, score) for stored, score in every[0] if stored.id in common]
-    total = store.text_count()
     rarity = {
         word: words.rarity(store.document_frequency(" OR ".join(f'"{form}"' for form in some)) if some else 0, total)
         for word, some in forms.items()

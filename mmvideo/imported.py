@@ -7,16 +7,18 @@ kind: one (n, dim) array per video, a row every so many frames.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import Media, Modality, ModelId, Recipe, Segment, Timeline, Vectors
+from .datatypes import ImageTextEncoder, Media, Modality, Recipe, Segment, Timeline, Vectors
 from .errors import LibraryError
 from .ingest import inputs
 from .pool import pool_windows, unit
+from .sandbox import Decoding
 from .segment import windows
 from .store import Content, Store, StoredMedia
 
@@ -60,19 +62,36 @@ def sample_times(media: Media, count: int, *, interval: float | None, times: Pat
     return known
 
 
+def read_file(
+    decoding: Decoding,
+    vectors: str | os.PathLike[str],
+    media: str | os.PathLike[str],
+    *,
+    interval: float | None,
+    times: str | os.PathLike[str] | None,
+) -> tuple[Media, Vectors, NDArray[np.float64]]:
+    """Return a media file, the vectors (n, dim) of its frames from an .npy file, and when each was seen (n,)."""
+    matrix, found = read_vectors(Path(vectors)), decoding.probe(Path(media).expanduser().absolute())
+    known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
+    return found, matrix, known
+
+
 def import_frames(
     store: Store,
     recipe: Recipe,
     media: Media,
-    model: ModelId,
+    encoder: ImageTextEncoder | None,
     vectors: Vectors,
     times: NDArray[np.float64],
 ) -> StoredMedia:
     """Store `vectors` (n, dim) as what was seen in a media at `times` (n,), in place of what was known of its picture.
 
     What is known of its speech and the rest stays. Shot cuts are not known: segments are windows of equal length.
-    Raises `LibraryError` if the vectors are not of `model`'s dimension.
+    Raises `LibraryError` if the vectors are not of the `encoder`'s dimension, or there is none.
     """
+    if encoder is None:
+        raise LibraryError(f"{media.path}: the library leaves out what is seen; no model to compare vectors with")
+    model = encoder.model
     if vectors.shape[1] != model.dim:
         raise LibraryError(f"{media.path}: vectors of {vectors.shape[1]} numbers, and {model.name} makes {model.dim}")
     timeline = Timeline(

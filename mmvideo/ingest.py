@@ -8,7 +8,7 @@ beyond them. Nothing is stored here: the caller writes a finished `Content` in o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .datatypes import (
+    Captioner,
     Frames,
+    Images,
     ImageTextEncoder,
     Media,
     Modality,
@@ -29,13 +31,16 @@ from .datatypes import (
     ProgressCallback,
     Recipe,
     Segment,
+    SoundTextEncoder,
     TextEncoder,
     Timeline,
     Transcriber,
     Transcript,
     Vectors,
 )
+from .describing import described, representatives
 from .errors import MediaError
+from .hearing import sound_segments
 from .moving import Looking
 from .passages import passages
 from .pool import pool_windows
@@ -72,6 +77,14 @@ class Models(Protocol):
         """Return the reader of text on screen."""
         ...
 
+    def sound(self) -> SoundTextEncoder | None:
+        """Return the encoder of sounds."""
+        ...
+
+    def caption(self) -> Captioner | None:
+        """Return what says in words what frames show."""
+        ...
+
 
 class Cancelled(BaseException):
     """Raised inside a worker thread when the whole task was given up."""
@@ -85,6 +98,11 @@ def inputs(media_path: Path, recipe: Recipe) -> str:
     known: dict[str, Any] = asdict(recipe)
     for part in ("visual", "speech", "passages", "screen"):  # which model it is, the library holds: one for all media
         known[part] = known[part] != "none"
+    for part in ("sound", "caption"):  # only where named: a library from before they were is not made again for them
+        if known.pop(part) not in ("auto", "none"):
+            known[part] = True
+    if recipe.sound_window == Recipe().sound_window:
+        del known["sound_window"]
     sidecar = find_sidecar(media_path) if recipe.sidecar else None
     if sidecar is not None:
         stat = sidecar.stat()
@@ -112,14 +130,15 @@ def ingest(
     watch = Watch(wanted=media.video is not None and models.screen() is not None)
     with ThreadPoolExecutor(1, thread_name_prefix="speech") as beside:
         listening = beside.submit(_listen, media, recipe, models, source, report, notes)
+        hearing = beside.submit(_hear, media, recipe, models, source, report, notes)
         try:
             timeline = _look(media, recipe, models, source, report, notes, watch)
             shown = _read_screen(media, recipe, models, source, report, notes, watch, timeline)
-            transcript = listening.result()
+            transcript, heard = listening.result(), hearing.result()
         except BaseException:
             given_up.set()
             raise
-    if timeline is None and transcript is None and not shown and not _left_out(media, recipe):
+    if timeline is None and transcript is None and not shown and heard is None and not _left_out(media, recipe):
         raise MediaError(f"{media.path}: nothing in it could be read ({'; '.join(notes) or 'no picture and no sound'})")
     segments: dict[Modality, list[Segment]] = {}
     vectors: dict[Modality, Vectors] = {}
@@ -128,6 +147,13 @@ def ingest(
         pieces = windows(timeline.start, timeline.end, timeline.cuts, recipe.max_segment)
         segments["visual"] = [Segment("visual", start, end) for start, end in pieces]
         vectors["visual"] = pool_windows(timeline, pieces, how=recipe.pooling)
+        segments["caption"] = _describe(
+            media, recipe, models, source, report, notes, timeline, pieces, vectors["visual"]
+        )
+        if segments["caption"] and (encoder := models.passages()) is not None:
+            vectors["caption"] = encoder.encode_texts([segment.text or "" for segment in segments["caption"]])
+    if heard is not None:
+        segments["sound"], vectors["sound"] = heard
     encoder = models.passages() if transcript is not None and transcript.utterances else None
     if transcript is not None and encoder is not None:
         said = passages(transcript, minimum=recipe.min_passage, maximum=recipe.max_passage)
@@ -146,7 +172,8 @@ def ingest(
 
 def _left_out(media: Media, recipe: Recipe) -> bool:
     """Tell whether the recipe asks for none of what the media has: then an empty result is right."""
-    return not ((media.video and recipe.visual != "none") or (media.audio and recipe.speech != "none"))
+    asked_to_hear = recipe.speech != "none" or recipe.sound not in ("auto", "none")
+    return not ((media.video and recipe.visual != "none") or (media.audio and asked_to_hear))
 
 
 # Picture
@@ -283,7 +310,65 @@ def _larger(
                 yield position, Frames(frames.images[row : row + 1], frames.times[row : row + 1])
 
 
+# Captions
+
+
+def _describe(
+    media: Media,
+    recipe: Recipe,
+    models: Models,
+    source: Decoding,
+    report: Callable[[str, float], None],
+    notes: list[str],
+    timeline: Timeline,
+    pieces: Sequence[tuple[float, float]],
+    pooled: Vectors,
+) -> list[Segment]:
+    """Return captions of what is seen, one for each of the `pieces`."""
+    captioner = models.caption()
+    if captioner is None:
+        return []
+    samples = representatives(timeline, pieces, pooled)
+
+    def pictures() -> Iterator[tuple[int, Images]]:
+        for sample, frame in _larger(media, recipe, source, timeline.times, sorted(set(samples))):
+            yield sample, frame.images[0]
+            report("describing", float(timeline.times[sample]) - media.start)
+
+    try:
+        return described(pieces, samples, pictures(), captioner)
+    except MediaError as error:
+        notes.append(f"captions left out: {error}")
+        return []
+
+
 # Sound
+
+
+def _hear(
+    media: Media,
+    recipe: Recipe,
+    models: Models,
+    source: Decoding,
+    report: Callable[[str, float], None],
+    notes: list[str],
+) -> tuple[list[Segment], Vectors] | None:
+    encoder = models.sound() if media.audio else None
+    if encoder is None:
+        return None
+    try:
+        with closing(source.read_audio(media, block_seconds=120.0, rate=encoder.rate)) as sound:
+            return sound_segments(
+                prefetch(iter(sound), 1),
+                encoder,
+                window=recipe.sound_window,
+                progress=lambda time: report("hearing", time - media.start),
+            )
+    except MediaError as error:
+        if media.video is None:
+            raise
+        notes.append(f"sounds left out: {error}")
+        return None
 
 
 def _listen(

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from .datatypes import (
     ANYWHERE,
     AddReport,
+    Audio,
+    Captioner,
     Curve,
     Filter,
     Hit,
@@ -28,6 +30,7 @@ from .datatypes import (
     ProgressCallback,
     Query,
     Recipe,
+    SoundTextEncoder,
     TextEncoder,
     Timeline,
     Transcriber,
@@ -38,6 +41,7 @@ from .finding import find
 from .ground import Ground, Writing, open_ground
 from .models import PARTS, LibraryModels, Part
 from .picture import as_picture
+from .queried import as_sound
 from .sandbox import Direct, Sandbox
 from .store import StoredMedia
 from .written import ScreenText, TextReader
@@ -78,6 +82,8 @@ class Library:
         speech: str | Transcriber | None = None,
         passages: str | TextEncoder | None = None,
         screen: str | TextReader | None = None,
+        sound: str | SoundTextEncoder | None = None,
+        caption: str | Captioner | None = None,
         recipe: Recipe | None = None,
         create: bool = True,
         offline: bool = False,
@@ -87,16 +93,17 @@ class Library:
         """Return the library in the folder `path`, made when absent (unless `create` is false). Also an address of
         PostgreSQL, `postgresql://user@host/database`, names a library, which many programs may write to at once.
 
-        `visual`, `speech`, `passages` and `screen` name a model (short name, hub id or folder) or are an encoder of
-        your own; left out, what the library was made with is used, and for a new library the best that can be had here.
-        `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets writing wait for another
-        writer instead of failing. Media are opened in a process of their own unless `isolated` is false (then a file
-        that crashes a decoder ends yours). Raises `RecipeError` if the library was made with other models,
-        `LibraryError` if the folder holds something else.
+        `visual`, `speech`, `passages`, `screen`, `sound` and `caption` name a model (short name, hub id or folder) or
+        are an encoder of your own; left out, what the library was made with is used, and for a new library the best
+        that can be had here. `recipe` holds every other setting. `offline` forbids fetching models; `wait` lets
+        writing wait for another writer instead of failing. Media are opened in a process of their own unless
+        `isolated` is false (then a file that crashes a decoder ends yours). Raises `RecipeError` if the library was
+        made with other models, `LibraryError` if the folder holds something else.
         """
         ground = open_ground(path, recipe or Recipe(), create=create)
         store = ground.store
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
+        given |= {"sound": sound, "caption": caption}
         try:
             named = _named(recipe or store.recipe, given)
             library = cls(ground, named, offline=offline, wait=wait, isolated=isolated)
@@ -192,6 +199,8 @@ class Library:
         speech: str | None = None,
         passages: str | None = None,
         screen: str | None = None,
+        sound: str | None = None,
+        caption: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> AddReport:
         """Make everything again with other models (those named; "auto" chooses anew), and return what became of each
@@ -201,6 +210,7 @@ class Library:
         side; the files themselves must still be there. Interrupted, the next `add` of the same files goes on.
         """
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
+        given |= {"sound": sound, "caption": caption}
         changed: list[Part] = [part for part, name in given.items() if name is not None]
         recipe = _named(self._recipe, given)
         with self._writing(alone=True) as writing:
@@ -252,32 +262,21 @@ class Library:
         Row i was seen at `times[i]` seconds (an .npy file), or every `interval` seconds; given neither, the rows are
         spread evenly. They must be of the library's visual model. Raises `LibraryError` where something does not fit.
         """
-        from .imported import import_frames, read_vectors, sample_times
+        from .imported import import_frames, read_file
 
-        matrix, found = read_vectors(Path(vectors)), self.decoding.probe(Path(media).expanduser().absolute())
-        known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
+        found, matrix, known = read_file(self.decoding, vectors, media, interval=interval, times=times)
         with self._writing() as writing:
-            model = self._models.visual()
-            if model is None:
-                raise LibraryError(f"{self.place}: leaves out what is seen; there is no model to compare vectors with")
-            stored = import_frames(writing.store, self._recipe, found, model.model, matrix, known)
+            stored = import_frames(writing.store, self._recipe, found, self._models.visual(), matrix, known)
             self._ground.refresh(writing.store)
         return stored
 
-    def export_vectors(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        form: Literal["parquet", "npy"] = "parquet",
-        modalities: Iterable[Modality] | None = None,
-        rows: Literal["segments", "frames"] = "segments",
-    ) -> list[Path]:
-        """Write the vectors with their times into a folder, and return what was written (see `mmvideo.vectors`)."""
+    def export_vectors(self, folder: str | os.PathLike[str], **how: Any) -> list[Path]:
+        """Write the vectors with their times into a folder, a file per modality, and return what was written; `how` are
+        the `form`, `modalities` and `rows` of `mmvideo.vectors.write`."""
         from .vectors import write
 
-        chosen = None if modalities is None else list(modalities)
         with self._store.snapshot():
-            return write(self._store, Path(folder), form=form, modalities=chosen, rows=rows)
+            return write(self._store, Path(folder), **how)
 
     def export_tables(
         self,
@@ -343,6 +342,7 @@ class Library:
         text: str | None = None,
         *,
         image: str | os.PathLike[str] | Images | Any | None = None,
+        audio: str | os.PathLike[str] | Audio | None = None,
         text_weight: float = 0.5,
         without: str | None = None,
         without_image: str | os.PathLike[str] | Images | Any | None = None,
@@ -357,19 +357,20 @@ class Library:
     ) -> list[Hit]:
         """Return the moments that answer words, a picture, or both together, best first.
 
-        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8; beside it the words count for
-        `text_weight` in [0, 1]. Moments that answer `without` (words) or `without_image` are moved down. `then` names
-        what must follow, in order, each at most `within` seconds after the one before; such a hit lasts from the first
-        to the last, has the matches of all, and scores their product. `modalities` limits where to look, `media` are
-        globs on names, paths or folders, `where` bounds length, date and time. `distinct` leaves out hits that repeat a
-        better one. The hits of one media do not overlap, lie inside it, and last at least half a second. Raises
-        `QueryError` for a query that cannot be asked.
+        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8, `audio` a path or a stretch of sound,
+        to find what sounds like it; beside them the words count for `text_weight` in [0, 1]. Moments that answer
+        `without` (words) or `without_image` are moved down. `then` names what must follow, in order, each at most
+        `within` seconds after the one before; such a hit lasts from the first to the last, has the matches of all, and
+        scores their product. `modalities` limits where to look, `media` are globs on names, paths or folders, `where`
+        bounds length, date and time. `distinct` leaves out hits that repeat a better one. The hits of one media do not
+        overlap, lie inside it, and last at least half a second. Raises `QueryError` for a query that cannot be asked.
         """
         from .notebook import Hits
 
         query = Query(
             text=text.strip() if text else None,
             image=None if image is None else self._pictured(image),
+            audio=None if audio is None else as_sound(audio, self._models.sound(), self.decoding),
             modalities=None if modalities is None else tuple(modalities),
             limit=limit,
             media=() if media is None else (media,) if isinstance(media, str) else tuple(media),

@@ -13,12 +13,14 @@ from typing import Any, Literal, Protocol
 from .datatypes import Modality, ModelId, Recipe
 from .errors import RecipeError
 
-Part = Literal["visual", "speech", "passages", "screen"]
+Part = Literal["visual", "speech", "passages", "screen", "sound", "caption"]
 PARTS: dict[Part, tuple[Modality, ...]] = {
     "visual": ("visual",),
     "speech": ("speech",),
-    "passages": ("speech", "screen"),
+    "passages": ("speech", "screen", "caption"),
     "screen": ("screen",),
+    "sound": ("sound",),
+    "caption": ("caption",),
 }
 """The parts of a recipe that a model makes, and the modalities that must be made again when it changes."""
 
@@ -112,6 +114,19 @@ class LibraryModels:
                 self.notes.append(note)
             return None
         return self._get("screen")
+
+    def sound(self) -> Any:
+        """Return the encoder of sounds; None if the recipe leaves it out, or says "auto" and no weights are here."""
+        from . import encode
+
+        known = (self.writer or self._store).models
+        if self._recipe.sound == "auto" and not {"sound"} & {*self._loaded, *known} and not encode.can_hear_sound():
+            return None
+        return self._get("sound")
+
+    def caption(self) -> Any:
+        """Return what captions frames, or None if the recipe leaves it out."""
+        return self._get("caption")
 
     def take_notes(self) -> list[str]:
         """Return what the encoders in use had to say since they were last asked, such as that a text was cut."""

@@ -90,6 +90,8 @@ def model_options() -> argparse.ArgumentParser:
     group.add_argument("--speech", metavar="MODEL", help="for what is said (default: the best Whisper that is here)")
     group.add_argument("--passages", metavar="MODEL", help="for the meaning of what is said (default: minilm)")
     group.add_argument("--screen", metavar="MODEL", help="for text on screen (default: rapidocr where it is installed)")
+    group.add_argument("--sound", metavar="MODEL", help="for what is heard (default: clap where its weights are here)")
+    group.add_argument("--caption", metavar="MODEL", help="for frames told in words, such as labels (default: none)")
     return options
 
 
@@ -118,12 +120,13 @@ def search_options(command: argparse.ArgumentParser) -> None:
     """Add what every search takes."""
     command.add_argument("text", nargs="*", metavar="TEXT", help='words, and "phrases in quotes"')
     command.add_argument("--image", metavar="FILE", help="a picture; with TEXT, one composed query")
+    command.add_argument("--audio", metavar="FILE", help="a sound; with TEXT, one composed query")
     command.add_argument(
         "--in",
         dest="modalities",
         type=_modalities,
         metavar="WHERE",
-        help="visual, speech, screen, or several with a comma (default: all)",
+        help="visual, speech, screen, sound, caption, or several with a comma (default: all)",
     )
     command.add_argument(
         "-k", "--limit", type=count, default=10, metavar="N", help="how many hits at most (default: 10)"

@@ -7,11 +7,10 @@ a hit do not depend on how many hits were asked for.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from threading import Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,24 +26,28 @@ from .datatypes import (
     Match,
     Modality,
     Query,
+    SoundTextEncoder,
     TextEncoder,
     Timeline,
-    Transcript,
     Vectors,
 )
 from .errors import QueryError
 from .filters import chooses, clip, cut
-from .forms import Forms, Vocabulary, said_in_words
+from .forms import said_in_words
 from .fuse import Candidate, Moment, fit, fuse, logistic
+from .heard import rank_heard
+from .hearing import asked_vector
 from .index import Nearest, cosines
+from .kept import Kept
 from .pool import unit
 from .refine import chains, distinct, turn_down
 from .routing import ROUTED, routed, stems
-from .said import Spoken, first_said
+from .said import first_said
 from .said import saying as part_said
 from .seen import frame_shown, moments_seen
 from .shown import rank_shown
 from .spelling import spellings
+from .spoken import Speech
 from .store import Store, StoredMedia, StoredSegment, unreadable
 
 CANDIDATES = 200
@@ -61,11 +64,6 @@ BACKGROUND = 2_000
 
 KEPT = 64
 """Media whose frame vectors are kept in memory between searches (an hour: 7 MB at most)."""
-
-KEPT_SPOKEN = 256
-"""Media whose utterances are kept, because each of 200 passages may be of another one (an hour: 0.5 MB)."""
-
-T = TypeVar("T")
 
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
@@ -87,6 +85,10 @@ class Models(Protocol):
         """Return the encoder of passages."""
         ...
 
+    def sound(self) -> SoundTextEncoder | None:
+        """Return the encoder of sounds, None if there is none here."""
+        ...
+
 
 class Searcher:
     """Answers queries on an open library. It keeps indexes and timelines, and drops them when the library changes."""
@@ -98,12 +100,9 @@ class Searcher:
         self._indexes: dict[Modality, tuple[int, Nearest | None]] = {}
         self._backgrounds: dict[Modality, tuple[int, Vectors]] = {}
         self._timelines: Kept[Timeline | None] = Kept(KEPT)
-        self._transcripts: Kept[Transcript | None] = Kept(KEPT_SPOKEN)
-        self._passages = (-1, 0)
-        self._shown: tuple[int, Counter[str]] = (-1, Counter())
+        self._shown: dict[Modality, tuple[int, Counter[str]]] = {}
         self._names: frozenset[str] | None = None
-        self._said_words: tuple[int, Vocabulary] | None = None
-        self._spoken: Kept[Spoken | None] = Kept(KEPT_SPOKEN)
+        self._speech = Speech(store)
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
@@ -165,6 +164,10 @@ class Searcher:
             rankings["speech"] = self._hear(query.text, chosen, wanted)
         if "screen" in modalities and query.text and self._store.count("screen"):
             rankings["screen"] = self._read(query.text, chosen, wanted)
+        if "caption" in modalities and query.text and self._store.count("caption"):
+            rankings["caption"] = self._read(query.text, chosen, wanted, "caption")
+        if "sound" in modalities and (vector := self._sound_vector(query)) is not None:
+            rankings["sound"] = self._sounds(vector, chosen, wanted)
         return {
             modality: [
                 replace(candidate, match=trimmed)
@@ -224,7 +227,7 @@ class Searcher:
         """Return the folded words that are to be marked in what was found."""
         asked = [word for text in texts if text for word in words.parse(text).words]
         spelt = [other for word in asked for other in spellings(word, self._vocabulary())] if on_screen else []
-        said = [token for some in self._forms(asked).values() for form in some for token in form.split()]
+        said = [token for some in self._speech.forms(asked).values() for form in some for token in form.split()]
         return {*asked, *spelt, *said}
 
     def curve(self, query: Query, media_id: int) -> Curve:
@@ -281,11 +284,15 @@ class Searcher:
     def _measure(self, vector: Vectors, pictured: bool) -> tuple[float, float, float]:
         """Return what cosine is usual for a query in this library, which one scores one half, and what is added to that
         for 0.73. `pictured` says that a picture is part of the query."""
-        usual = self._background("visual") @ vector
-        centre = float(np.median(usual))
         model = self._store.models.get("visual")
         if model is not None and not pictured and model.name in KNOWN_COSINES:
-            return centre, *KNOWN_COSINES[model.name]
+            return float(np.median(self._background("visual") @ vector)), *KNOWN_COSINES[model.name]
+        return self._measure_in("visual", vector)
+
+    def _measure_in(self, modality: Modality, vector: Vectors) -> tuple[float, float, float]:
+        """Return the same of a modality, as deviations from what is usual there."""
+        usual = self._background(modality) @ vector
+        centre = float(np.median(usual))
         # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
         spread = max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
         return centre, centre + VISUAL_CENTRE * spread, VISUAL_SCALE * spread
@@ -300,8 +307,10 @@ class Searcher:
         asked = words.parse(text)
         vector = self._models.passages().encode_texts([words.plain(text)])[0]
         meant = self._nearest("speech", vector, chosen)
-        forms = self._forms(asked.words)
-        said, by_words = said_in_words(asked, forms, self._store, media=chosen, limit=CANDIDATES, weight=WORDS_WEIGHT)
+        forms = self._speech.forms(asked.words)
+        said, by_words = said_in_words(
+            asked, forms, self._store, media=chosen, limit=CANDIDATES, weight=WORDS_WEIGHT, total=self._speech.count()
+        )
         segments = {segment.id: segment for segment in said}
         if not asked.phrases:  # quoted words must be there
             segments |= {segment.id: segment for segment, _ in meant}
@@ -311,14 +320,14 @@ class Searcher:
         found = []
         for segment_id, segment in segments.items():
             saying = part_said(
-                segment.segment, self._utterances(segment.media_id), forms, vector, cosine[segment_id], usual
+                segment.segment, self._speech.utterances(segment.media_id), forms, vector, cosine[segment_id], usual
             )
             by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
             worth = by_words.get(segment_id, 0.0)
             score = 1.0 - (1.0 - by_meaning) * (1.0 - worth)
             time = saying.start
             if worth > 0:
-                transcript = self._transcript(segment.media_id)
+                transcript = self._speech.transcript(segment.media_id)
                 time = first_said(segment.segment, transcript, forms, time)
             start, end = min(saying.start, time), max(saying.end, time)
             match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
@@ -327,63 +336,46 @@ class Searcher:
         found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
         return found[: 5 * limit]
 
-    def _forms(self, asked: Sequence[str]) -> Forms:
-        """Return what each word of a query may stand as in what was said."""
-        generation = self._store.generation("speech")
-        if self._said_words is None or self._said_words[0] != generation:
-            self._said_words = (generation, Vocabulary(self._store.texts("speech")))
-        return {word: self._said_words[1].forms(word) for word in asked}
-
-    def _transcript(self, media_id: int) -> Transcript | None:
-        key = (self._store.generation("speech"), media_id)
-        return self._transcripts.get(key, lambda: self._store.transcript(media_id))
-
-    def _text_count(self) -> int:
-        """Return how many passages there are: counted once for each state of the library, for it reads them all."""
-        generation = self._store.generation("speech")
-        if self._passages[0] != generation:
-            self._passages = (generation, self._store.text_count())
-        return self._passages[1]
-
-    def _utterances(self, media_id: int) -> Spoken | None:
-        """Return the utterances of a media that have vectors."""
-
-        def read() -> Spoken | None:
-            transcript, vectors = self._transcript(media_id), self._store.utterance_vectors(media_id)
-            if transcript is None or vectors is None:
-                return None
-            spans = [
-                (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
-            ]
-            starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
-            return Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
-
-        return self._spoken.get((self._store.generation("speech"), media_id), read)
-
     # Screen
 
-    def _read(self, text: str, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+    def _read(
+        self, text: str, chosen: Sequence[int] | None, limit: int, modality: Modality = "screen"
+    ) -> list[Candidate]:
         meant: list[StoredSegment] = []
         vector = None
-        if self._index("screen") is not None:
+        if self._index(modality) is not None:
             vector = self._models.passages().encode_texts([words.plain(text)])[0]
-            meant = [segment for segment, _ in self._nearest("screen", vector, chosen)]
+            meant = [segment for segment, _ in self._nearest(modality, vector, chosen)]
 
         def meanings(ids: Sequence[int]) -> dict[int, tuple[float, float]]:
-            cosine = {} if vector is None else self._cosines_of("screen", ids, vector)
+            cosine = {} if vector is None else self._cosines_of(modality, ids, vector)
             return {i: (value, logistic(value, MEANING_CENTRE, MEANING_SCALE)) for i, value in cosine.items()}
 
-        asked, vocabulary = words.parse(text), self._vocabulary()
-        found = rank_shown(asked, self._store, vocabulary, meant, meanings, media=chosen, weight=WORDS_WEIGHT)
+        asked, vocabulary = words.parse(text), self._vocabulary(modality)
+        found = rank_shown(
+            asked, self._store, vocabulary, meant, meanings, media=chosen, weight=WORDS_WEIGHT, modality=modality
+        )
         return found[: 5 * limit]
 
-    def _vocabulary(self) -> Counter[str]:
-        """Return in how many texts on screen each word stands."""
-        generation = self._store.generation("screen")
-        if self._shown[0] != generation:
-            counted = Counter(word for text in self._store.texts("screen") for word in set(words.tokens(text)))
-            self._shown = (generation, counted)
-        return self._shown[1]
+    def _vocabulary(self, modality: Modality = "screen") -> Counter[str]:
+        """Return in how many texts of a modality each word stands."""
+        generation = self._store.generation(modality)
+        known = self._shown.get(modality)
+        if known is None or known[0] != generation:
+            counted = Counter(word for text in self._store.texts(modality) for word in set(words.tokens(text)))
+            known = self._shown[modality] = (generation, counted)
+        return known[1]
+
+    # Sound
+
+    def _sound_vector(self, query: Query) -> Vectors | None:
+        encoder = self._models.sound() if self._store.count("sound") else None
+        return None if encoder is None else asked_vector(query, encoder, window=self._store.recipe.sound_window)
+
+    def _sounds(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+        near = [segment for segment, _ in self._nearest("sound", vector, chosen)]
+        media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
+        return rank_heard(self._store, media, vector, self._measure_in("sound", vector), limit)
 
     # Both
 
@@ -442,24 +434,3 @@ class Searcher:
             for match in moment.matches
         )
         return Hit(stored.media.path, start, end, moment.score, matches, moment.media_id)
-
-
-class Kept(Generic[T]):
-    """What was read of the last `most` media; several threads may ask."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[tuple[int, int], T] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple[int, int], read: Callable[[], T]) -> T:
-        """Return what is kept under a (generation, media), read now where it is not."""
-        with self._lock:
-            if key in self._held:
-                return self._held[key]
-        value = read()
-        with self._lock:
-            self._held[key] = value
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-        return value

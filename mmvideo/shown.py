@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from . import words
-from .datatypes import Match
+from .datatypes import Match, Modality
 from .fuse import Candidate
 from .spelling import spellings
 from .store import Store, StoredSegment
@@ -23,18 +23,19 @@ def rank_shown(
     *,
     media: Sequence[int] | None,
     weight: float,
+    modality: Modality = "screen",
 ) -> list[Candidate]:
-    """Return the texts on screen that answer a query, best first.
+    """Return the texts on screen (or of another `modality`) that answer a query, best first.
 
     `vocabulary` tells in how many texts each word stands, `meant` are texts near in meaning, `meanings` gives the
     cosine and what it is worth, in [0, 1], for the ids of segments that have vectors. `weight` is what a text with
     every word is worth. Quoted phrases must occur as they are.
     """
     spelt = {word: spellings(word, vocabulary) for word in asked.words}
-    total = store.text_count("screen")
+    total = store.text_count(modality)
     rarity = {word: words.rarity(sum(vocabulary[s] for s in some), total) for word, some in spelt.items()}
     any_word = asked.any_word if asked.phrases else " OR ".join(f'"{s}"' for some in spelt.values() for s in some)
-    hold = store.match_words(any_word, "screen", media=media, limit=LOOKED_AT) if any_word else []
+    hold = store.match_words(any_word, modality, media=media, limit=LOOKED_AT) if any_word else []
     segments = {segment.id: segment for segment, _ in hold}
     if not asked.phrases:
         segments |= {segment.id: segment for segment in meant}
@@ -45,7 +46,7 @@ def rank_shown(
         cosine, by_meaning = meaning.get(stored.id, (None, 0.0))
         by_words = (weight * words.spelt_coverage(spelt, stretch.text or "", rarity)) ** 2
         match = Match(
-            modality="screen",
+            modality=modality,
             score=1.0 - (1.0 - by_meaning) * (1.0 - by_words),
             start=stretch.start,
             end=stretch.end,

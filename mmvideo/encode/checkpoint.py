@@ -102,6 +102,16 @@ def load_feature_extractor(folder: Path) -> Any:
         return AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
+def load_processor(folder: Path) -> Any:
+    """Return what prepares pictures and texts together, in the Pillow form where there is one. Raises `ModelError`."""
+    from transformers import AutoProcessor
+
+    named_backends = find_spec("transformers.image_processing_backends") is not None
+    pillow: dict[str, Any] = {"backend": "pil"} if named_backends else {"use_fast": False}
+    with loading(folder):
+        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **pillow)
+
+
 # Texts
 
 

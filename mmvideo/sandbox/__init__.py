@@ -71,7 +71,7 @@ class Decoding(Protocol):
         """Return the one picture shown at a time; see `mmvideo.decode.frame_at`."""
         ...
 
-    def read_audio(self, media: Media, *, block_seconds: float = BLOCK) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, block_seconds: float = BLOCK, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound; see `mmvideo.decode.read_audio`."""
         ...
 
@@ -115,9 +115,9 @@ class Direct:
         """Return the one picture shown at a time."""
         return frame_at(media, time, short_side=short_side)
 
-    def read_audio(self, media: Media, *, block_seconds: float = BLOCK) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, block_seconds: float = BLOCK, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound."""
-        return read_audio(media, block_seconds=block_seconds)
+        return read_audio(media, block_seconds=block_seconds, rate=rate)
 
     def picture(self, path: Path, *, formats: tuple[str, ...] | None = None, most_pixels: int = MOST_PIXELS) -> Images:
         """Return a picture."""
@@ -174,10 +174,12 @@ class Sandbox:
         with self._worker(media.path, media.size) as worker:
             return _frames(*worker.ask(task, _most_frames(media, short_side, 1)))
 
-    def read_audio(self, media: Media, *, block_seconds: float = BLOCK) -> Stream[Audio]:
+    def read_audio(self, media: Media, *, block_seconds: float = BLOCK, rate: int = SAMPLE_RATE) -> Stream[Audio]:
         """Return its sound; what can go wrong is raised on reading."""
-        most = 4 * (round(SAMPLE_RATE * block_seconds) + 1)
-        return self._stream(media, {"task": "sound", "options": {"block_seconds": block_seconds}}, most, _audio)
+        most = 4 * (round(rate * block_seconds) + 1)
+        return self._stream(
+            media, {"task": "sound", "options": {"block_seconds": block_seconds, "rate": rate}}, most, _audio
+        )
 
     def picture(self, path: Path, *, formats: tuple[str, ...] | None = None, most_pixels: int = MOST_PIXELS) -> Images:
         """Return a picture. Raises `QueryError` also where it crashes or hangs the decoder."""
@@ -276,4 +278,4 @@ def _shape(header: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def _audio(header: dict[str, Any], data: bytearray) -> Audio:
-    return Audio(np.frombuffer(data, np.float32), float(header["start"]))
+    return Audio(np.frombuffer(data, np.float32), float(header["start"]), int(header["rate"]))

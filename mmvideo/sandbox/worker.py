@@ -104,7 +104,7 @@ def _picture(task: dict[str, Any], answers: Pipe) -> None:
 def _sound(task: dict[str, Any], answers: Pipe) -> None:
     with read_audio(media_from_json(task["media"]), **task["options"]) as sound:
         for block in sound:
-            send(answers, {"kind": "sound", "start": block.start, **_account(sound)}, block.samples)
+            send(answers, {"kind": "sound", "start": block.start, "rate": block.rate, **_account(sound)}, block.samples)
         send(answers, {"kind": "end", **_account(sound)})
 
 

@@ -374,6 +374,12 @@ class SQLiteStore:
         query = "SELECT count(*) FROM segment WHERE modality = ? AND text IS NOT NULL"
         return int(self._db.execute(query, (modality,)).fetchone()[0])
 
+    def vocabulary(self, modality: Modality) -> Iterator[str]:
+        """Yield the words of the library as the word index has them, those of other modalities among them: 100,000
+        passages need not be read for it."""
+        self._db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab (main, words, row)")
+        yield from (row[0] for row in self._db.execute("SELECT term FROM temp.terms"))
+
     def texts(self, modality: Modality) -> Iterator[str]:
         """Yield the texts of all segments of a modality."""
         query = "SELECT text FROM segment WHERE modality = ? AND text IS NOT NULL ORDER BY id"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datatypes import ModelId
+from ..datatypes import MEANT, ModelId
 
 NORM = 0.01
 """How far from 1 the length of a vector may be: float16 leaves 0.001."""
@@ -85,7 +85,7 @@ def _wrong(db: sqlite3.Connection, media_id: int, models: dict[str, ModelId]) ->
 
 def part_of(modality: str) -> str:
     """Return the part of the recipe whose model makes the vectors of a modality."""
-    return "passages" if modality == "speech" else modality
+    return "passages" if modality in MEANT else modality
 
 
 def wrong_media(row: Sequence[Any]) -> str:

@@ -163,6 +163,10 @@ class Store(Protocol):
         """Return how many segments of a modality have text."""
         ...
 
+    def vocabulary(self, modality: Modality) -> Iterator[str]:
+        """Yield the words of all texts of a modality, maybe with others of the library, as the word index has them."""
+        ...
+
     def texts(self, modality: Modality) -> Iterator[str]:
         """Yield the texts of all segments of a modality."""
         ...

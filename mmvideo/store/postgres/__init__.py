@@ -401,6 +401,11 @@ class PostgresStore:
         row = self._row("SELECT texts FROM tally WHERE modality = %s", (modality,))
         return 0 if row is None else int(row[0])
 
+    def vocabulary(self, modality: Modality) -> Iterator[str]:
+        """Yield the words of all texts of a modality."""
+        asked = "SELECT word FROM ts_stat(format('SELECT words FROM segment WHERE modality = %%L', %s::text))"
+        yield from (row[0] for row in self._rows(asked, (modality,)))
+
     def texts(self, modality: Modality) -> Iterator[str]:
         """Yield the texts of all segments of a modality."""
         query = "SELECT text FROM segment WHERE modality = %s AND text IS NOT NULL ORDER BY id"

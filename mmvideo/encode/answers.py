@@ -1,0 +1,64 @@
+"""Answers by a model on this machine: any image-text-to-text model of transformers with a chat template (Idefics,
+SmolVLM …), or one that only reads text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..datatypes import Images
+from ..errors import ModelError
+from . import checkpoint
+from .weights import Weights
+
+LONGEST = 400
+"""Tokens of an answer."""
+
+
+class LocalModel:
+    """An `Answerer` from a folder that transformers can load. `ModelError` if it writes no text or knows no chat."""
+
+    def __init__(self, weights: Weights, *, name: str, device: str | None = None, longest: int = LONGEST) -> None:
+        self.name = name
+        self._weights = weights
+        self._device = device
+        self._longest = longest
+
+    def answer(self, instructions: str, question: str, pictures: Sequence[Images]) -> str:
+        """Return what the model says; text is made greedily, so the same question has the same answer."""
+        import torch
+        from PIL import Image
+
+        shown = [Image.fromarray(np.ascontiguousarray(picture)) for picture in pictures]
+        inputs = self._inputs(f"{instructions}\n\n{question}", shown)
+        with torch.inference_mode():
+            made = self._network.generate(
+                **checkpoint.moved(self._network, inputs), max_new_tokens=self._longest, do_sample=False
+            )
+        given = 0 if self._network.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+        told: str = self._processor.batch_decode(made[:, given:], skip_special_tokens=True)[0]
+        return told.strip()
+
+    def _inputs(self, text: str, pictures: list[Any]) -> dict[str, Any]:
+        asked: list[dict[str, Any]] = [{"type": "image"} for _ in pictures]
+        turn = [{"role": "user", "content": [*asked, {"type": "text", "text": text}]}]
+        try:
+            prompt = self._processor.apply_chat_template(turn, add_generation_prompt=True)
+        except (ValueError, AttributeError) as error:
+            raise ModelError(f"{self._weights.folder}: has no chat template, so it cannot be asked") from error
+        given = {"images": pictures} if pictures else {}
+        return dict(self._processor(text=prompt, return_tensors="pt", **given))
+
+    @cached_property
+    def _network(self) -> Any:
+        network = checkpoint.load_network(self._weights.folder, "AutoModelForImageTextToText", device=self._device)
+        if not hasattr(network, "generate"):
+            raise ModelError(f"{self._weights.folder}: {type(network).__name__} writes no text")
+        return network
+
+    @cached_property
+    def _processor(self) -> Any:
+        return checkpoint.load_processor(self._weights.folder)

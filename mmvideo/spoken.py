@@ -1,0 +1,61 @@
+"""What is said in a library, as far as a search needs it again: its words, and the utterances of the last media."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .datatypes import Transcript
+from .forms import Forms, Vocabulary
+from .kept import Kept
+from .said import Spoken
+from .store import Store
+
+KEPT_SPOKEN = 256
+"""Media whose utterances are kept, because each of 200 passages may be of another one (an hour: 0.5 MB)."""
+
+
+class Speech:
+    """What is said in a library; read when it is asked for, and again when it changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._transcripts: Kept[Transcript | None] = Kept(KEPT_SPOKEN)
+        self._spoken: Kept[Spoken | None] = Kept(KEPT_SPOKEN)
+        self._passages = (-1, 0)
+        self._words: tuple[int, Vocabulary] | None = None
+
+    def forms(self, asked: Sequence[str]) -> Forms:
+        """Return what each word of a query may stand as in what was said."""
+        generation = self._store.generation("speech")
+        if self._words is None or self._words[0] != generation:
+            self._words = (generation, Vocabulary(self._store.vocabulary("speech")))
+        return {word: self._words[1].forms(word) for word in asked}
+
+    def count(self) -> int:
+        """Return how many passages there are: counted once for each state of the library, for it reads them all."""
+        generation = self._store.generation("speech")
+        if self._passages[0] != generation:
+            self._passages = (generation, self._store.text_count())
+        return self._passages[1]
+
+    def transcript(self, media_id: int) -> Transcript | None:
+        """Return what is said in a media."""
+        key = (self._store.generation("speech"), media_id)
+        return self._transcripts.get(key, lambda: self._store.transcript(media_id))
+
+    def utterances(self, media_id: int) -> Spoken | None:
+        """Return the utterances of a media that have vectors."""
+
+        def read() -> Spoken | None:
+            transcript, vectors = self.transcript(media_id), self._store.utterance_vectors(media_id)
+            if transcript is None or vectors is None:
+                return None
+            spans = [
+                (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
+            ]
+            starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
+            return Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
+
+        return self._spoken.get((self._store.generation("speech"), media_id), read)

@@ -1,0 +1,112 @@
+"""A small world with exact captions: coloured shapes in places, sounds of a pitch, a motion and a source.
+
+`scripts/train_tiny.py` trains a CLIP and a CLAP on it from nothing; combinations of words that are `held_out` never
+occur in training, so that finding them shows that the parts are understood and not the whole remembered.
+"""
+
+from __future__ import annotations
+
+import wave
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLOURS = {
+    "red": (225, 30, 30),
+    "green": (30, 180, 40),
+    "blue": (40, 60, 230),
+    "yellow": (240, 220, 30),
+    "white": (245, 245, 245),
+    "purple": (160, 30, 190),
+}
+SHAPES = ("circle", "ring", "cross", "bar")
+PLACES = {"left": (0.3, 0.5), "right": (0.7, 0.5), "top": (0.5, 0.3), "bottom": (0.5, 0.7)}
+PITCHES = {"low": 220.0, "middle": 880.0, "high": 3200.0}
+MOTIONS = ("steady", "trembling", "rising", "falling")
+SOURCES = ("tone", "buzz", "noise", "clicks")
+RATE = 16_000
+
+Picture = tuple[str, str, str]
+"""Colour, shape, place."""
+
+Sound = tuple[str, str, str]
+"""Pitch, motion, source."""
+
+ALL_PICTURES: tuple[Picture, ...] = tuple(product(COLOURS, SHAPES, PLACES))
+ALL_SOUNDS: tuple[Sound, ...] = tuple(product(PITCHES, MOTIONS, SOURCES))
+
+
+def held_out(what: Picture | Sound) -> bool:
+    """Tell whether a combination is kept from training: one in six pictures, one in six sounds, spread evenly."""
+    if what[0] in COLOURS:
+        colour, shape, place = list(COLOURS).index(what[0]), SHAPES.index(what[1]), list(PLACES).index(what[2])
+        return (colour + 2 * shape + 3 * place) % 6 == 0
+    pitch, motion, source = list(PITCHES).index(what[0]), MOTIONS.index(what[1]), SOURCES.index(what[2])
+    return (pitch + motion + source) % 6 == 0 if source % 2 else (2 * pitch + motion + source) % 6 == 1
+
+
+def caption(what: Picture | Sound) -> str:
+    """Return what a picture shows, or how a sound sounds."""
+    first, second, third = what
+    return f"a {first} {second} at the {third}" if first in COLOURS else f"a {first} {second} {third}"
+
+
+def draw(what: Picture, numbers: np.random.Generator, side: int = 96) -> NDArray[np.uint8]:
+    """Return a picture (side, side, 3) of one shape, of a size, place and background that vary."""
+    colour, shape, place = what
+    y, x = (np.mgrid[0:side, 0:side] + 0.5) / side
+    cx, cy = np.array(PLACES[place]) + numbers.uniform(-0.03, 0.03, 2)
+    radius = numbers.uniform(0.21, 0.26)
+    dx, dy = x - cx, y - cy
+    if shape == "circle":
+        inside = dx**2 + dy**2 <= radius**2
+    elif shape == "ring":
+        inside = (dx**2 + dy**2 <= radius**2) & (dx**2 + dy**2 >= (0.6 * radius) ** 2)
+    elif shape == "cross":
+        inside = (np.minimum(abs(dx), abs(dy)) <= 0.25 * radius) & (np.maximum(abs(dx), abs(dy)) <= 1.1 * radius)
+    else:
+        inside = (abs(dy) <= 0.35 * radius) & (abs(dx) <= 1.2 * radius)
+    image = np.full((side, side, 3), numbers.uniform(60, 120), np.float64)
+    image[inside] = np.array(COLOURS[colour]) * numbers.uniform(0.9, 1.0)
+    image += numbers.normal(0, 4, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def play(what: Sound, numbers: np.random.Generator, seconds: float = 2.0) -> NDArray[np.float32]:
+    """Return a sound (n,) at `RATE`, of a pitch, tempo and loudness that vary."""
+    pitch, motion, source = what
+    time = np.arange(round(seconds * RATE)) / RATE
+    lasts = 2.0  # a motion takes two seconds and begins again
+    swing = (time + numbers.uniform(0, lasts)) % lasts / lasts - 0.5
+    turn = {"rising": swing, "falling": -swing}.get(motion, np.zeros(len(time)))
+    frequency = PITCHES[pitch] * 2 ** (numbers.uniform(-0.25, 0.25) + 1.2 * turn)
+    phase = np.cumsum(frequency) / RATE
+    if source == "tone":
+        sound = np.sin(2 * np.pi * phase)
+    elif source == "buzz":
+        sound = 2 * (phase % 1) - 1
+    elif source == "noise":
+        # white noise through a ring: a band an octave wide around the frequency
+        slow = np.repeat(numbers.normal(0, 1, len(time) // 8 + 1), 8)[: len(time)]
+        width = np.interp(np.arange(len(time)) * frequency.mean() / 2000, np.arange(len(slow)), slow)
+        sound = width * np.sin(2 * np.pi * phase)
+    else:
+        every = numbers.uniform(0.09, 0.13)
+        since = time % every
+        sound = np.sin(2 * np.pi * phase) * np.exp(-since / 0.008)
+    if motion == "trembling":
+        sound = sound * (0.5 + 0.5 * np.sin(2 * np.pi * numbers.uniform(7, 9) * time))
+    sound = sound / max(1e-6, float(np.abs(sound).max())) * numbers.uniform(0.25, 0.7)
+    return (sound + numbers.normal(0, 0.002, len(sound))).astype(np.float32)
+
+
+def write_wav(path: Path, samples: NDArray[np.float32]) -> Path:
+    """Write mono sound at `RATE`, 16 bits."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return path
