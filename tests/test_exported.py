@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvideo.encode import conse, exported, load
+from mmvideo.encode import conse, exported, load, load_passages, sentence
 from mmvideo.encode.exported import Exported
 
 
@@ -111,3 +111,17 @@ print("torch" in sys.modules)
     run = [sys.executable, "-c", code, str(tmp_path)]
     said = [subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)]
     assert said == ["True", "False"]
+
+
+def test_thousands_of_passages_are_encoded_by_an_exported_network(cache, monkeypatch):
+    monkeypatch.setattr(sentence, "WORTHWHILE", 60)
+    texts = [" ".join(["harbour", "bees", "roof", "ferry"][: 1 + i % 4] * (1 + i % 9)) for i in range(40)]
+    encoder = load_passages("minilm", offline=True)
+    by_numpy = encoder.encode_texts(texts)
+    assert list(cache.iterdir()) == []
+    exported_now = encoder.encode_texts(texts)
+    assert [file.suffix for file in cache.iterdir()] == [".onnx"]
+    assert (by_numpy * exported_now).sum(1) == pytest.approx(1, abs=1e-5)
+    monkeypatch.setattr(sentence._Bert, "pooled", None)  # a later process finds it made
+    later = load_passages("minilm", offline=True).encode_texts(texts)
+    assert np.array_equal(later, exported_now)

@@ -62,12 +62,12 @@ def possible() -> bool:
 
 
 def exported(
-    key: str, make: Callable[[], tuple[Any, dict[str, Any]]], *, precision: Precision = "float32"
+    key: str, make: Callable[[], tuple[Any, dict[str, Any]]], *, precision: Precision = "float32", free: int = 1
 ) -> Exported | None:
     """Return the network named `key` (with its revision), or None where torch has to compute it.
 
     `make` is called once in the life of the cache folder: it returns a torch module in evaluation mode whose arguments
-    are tensors, and an example of each by name, (2 or more, …), whose first axis is free.
+    are tensors, and an example of each by name, (2 or more, …), whose `free` first axes may have other lengths later.
     """
     if not possible():
         return None
@@ -76,15 +76,16 @@ def exported(
         with suppress(Exception):  # of another version, or damaged: made again
             return Exported(file)
     try:
-        return _export(file, *make(), precision)
+        return _export(file, *make(), precision, free)
     except Exception as error:  # whatever torch and onnx cannot do with a network, torch can compute it
         log.info("%s is computed by torch (%s: %s)", key, type(error).__name__, str(error).partition("\n")[0][:200])
         return None
 
 
-def _export(file: Path, network: Any, example: dict[str, Any], precision: Precision) -> Exported:
+def _export(file: Path, network: Any, example: dict[str, Any], precision: Precision, free: int) -> Exported:
     import torch
 
+    axes = {axis: f"n{axis}" for axis in range(free)}
     with tempfile.TemporaryDirectory(dir=file.parent) as folder, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         draft = Path(folder) / "network.onnx"
@@ -96,7 +97,8 @@ def _export(file: Path, network: Any, example: dict[str, Any], precision: Precis
             dynamo=False,
             input_names=list(example),
             output_names=["vectors"],
-            dynamic_axes={name: {0: "n"} for name in (*example, "vectors")},
+            dynamic_axes={name: {axis: f"n{axis}" for axis in range(free)} for name in example}
+            | {"vectors": {0: "n0"}},
             opset_version=_OPSET,
         )
         if precision == "int8":
@@ -104,6 +106,8 @@ def _export(file: Path, network: Any, example: dict[str, Any], precision: Precis
         portable = Exported(draft)
         # In another order and number than was traced, so that what tracing froze is seen.
         others = {name: torch.cat([tensor.flip(0), tensor[:1]]) for name, tensor in example.items()}
+        if free > 1:
+            others = {name: tensor[:, : tensor.shape[1] // 2] for name, tensor in others.items()}
         wanted = network(*others.values()).float().cpu().numpy()
         found = portable({name: tensor.cpu().numpy() for name, tensor in others.items()})
         if (short := _shortfall(wanted, found)) > NEARNESS[precision]:

@@ -4,7 +4,8 @@ A query has to be answered within a second and a half of a cold start. MiniLM is
 here straight from its safetensors: on two cores a new process has its first vector in 0.3 to 0.4 s, where torch and
 transformers take 5 s when their files are in memory and 9 s when not. A query takes 5 ms (torch: 6 ms), 100 passages of
 64 tokens 1.4 to 1.9 s (torch: 1.3 s), and vectors equal those of transformers to 3e-7. An hour of speech is 240
-passages, five seconds: torch would not win back its import, and there is no second path to keep equal.
+passages, five seconds: torch would not win back its import. Whoever encodes thousands has the network exported once,
+and ONNX Runtime compute it (`exported`), where that is installed.
 
 Papers: Reimers and Gurevych 2019 (Sentence-BERT, arXiv 1908.10084), Wang et al. 2020 (MiniLM, arXiv 2002.10957).
 """
@@ -24,12 +25,19 @@ from numpy.typing import NDArray
 
 from ..datatypes import ModelId, Vectors
 from ..errors import ModelError
+from .exported import Exported, exported
 from .weights import Weights
 
 Floats = NDArray[np.float32]
 
 BATCH = 16
 """Texts computed together. Sorted by length, 8 to 32 differ by less than a tenth; 16 keeps a batch below 100 MB."""
+
+MANY = 32
+"""Texts from which an exported network is used: for a query its loading would take longer than the answer."""
+
+WORTHWHILE = 2_000
+"""Texts that a process has encoded when exporting, ten seconds once, begins to pay."""
 
 GELU_BLOCK = 16_384
 """Numbers that pass through GELU's dozen steps at a time: 64 kB, so that they stay in the cache."""
@@ -46,6 +54,9 @@ class Sentence:
         self._weights = weights
         self._name = name
         self._config = _bert_config(weights.folder)
+        self._encoded = 0
+        self._exported: Exported | None = None
+        self._looked = False
 
     @cached_property
     def model(self) -> ModelId:
@@ -59,10 +70,22 @@ class Sentence:
             return vectors
         encodings = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         by_length = sorted(range(len(encodings)), key=lambda row: len(encodings[row]))
+        self._encoded += len(texts)
+        portable = self._portable(make=self._encoded >= WORTHWHILE) if len(texts) >= MANY else None
         for first in range(0, len(by_length), BATCH):
             rows = by_length[first : first + BATCH]
-            vectors[rows] = self._network.pooled([encodings[row] for row in rows])
+            some = [encodings[row] for row in rows]
+            vectors[rows] = self._network.pooled(some) if portable is None else portable(_padded(some))
         return vectors
+
+    def _portable(self, *, make: bool) -> Exported | None:
+        """Return the network as ONNX Runtime computes it, made now if `make` says so; None where it was not made."""
+        if self._exported is None and (make or not self._looked):
+            self._looked = True
+            folder = self._weights.folder
+            key = f"{Path(self._name).name}-{self._weights.revision}"
+            self._exported = exported(key, (lambda: _torch_bert(folder)) if make else _not_yet, free=2)
+        return self._exported
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -207,17 +230,50 @@ class _Bert:
 
     def pooled(self, batch: Sequence[Sequence[int]]) -> Vectors:
         """Return the unit mean of the last hidden states of each sequence of token numbers, shape (n, dim)."""
-        lengths = np.array([len(tokens) for tokens in batch])
-        numbers = np.zeros((len(batch), int(lengths.max())), np.int64)
-        for row, tokens in enumerate(batch):
-            numbers[row, : len(tokens)] = tokens
-        real = np.arange(numbers.shape[1]) < lengths[:, None]
+        inputs = _padded(batch)
+        numbers, real = inputs["input_ids"], inputs["attention_mask"] > 0
+        lengths = real.sum(axis=1)
         bias = np.where(real, np.float32(0), np.float32(-1e9))[:, None, None, :]
         x = self.norm(self.words[numbers] + self.positions[: numbers.shape[1]])
         for layer in self.layers:
             x = layer(x, bias)
         mean = np.einsum("btd,bt->bd", x, real.astype(np.float32)) / lengths[:, None].astype(np.float32)
         return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), np.float32)
+
+
+def _padded(batch: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
+    """Return the token numbers of texts as a matrix, and which of its places are tokens."""
+    lengths = np.array([len(tokens) for tokens in batch])
+    numbers = np.zeros((len(batch), int(lengths.max())), np.int64)
+    for row, tokens in enumerate(batch):
+        numbers[row, : len(tokens)] = tokens
+    return {"input_ids": numbers, "attention_mask": (np.arange(numbers.shape[1]) < lengths[:, None]).astype(np.int64)}
+
+
+def _not_yet() -> tuple[Any, dict[str, Any]]:
+    raise FileNotFoundError("not exported yet")
+
+
+def _torch_bert(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the network in torch, with its pooling, and an example of its inputs."""
+    import torch
+
+    from .checkpoint import load_network
+
+    class Pooled(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = load_network(folder, device="cpu")
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+
+    numbers = torch.arange(1000, 1064).reshape(2, 32)
+    mask = torch.ones_like(numbers)
+    mask[0, 12:] = 0
+    return Pooled().eval(), {"input_ids": numbers, "attention_mask": mask}
 
 
 def _gelu(x: Floats) -> Floats:
