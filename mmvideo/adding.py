@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextlib import nullcontext as nothing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,7 @@ from .errors import LibraryError, MediaError, MMVideoError
 from .ingest import ingest, inputs
 from .media import file_state
 from .models import LibraryModels
+from .profiling import Clock
 from .sandbox import Direct, Sandbox
 from .store import Content, Store, StoredMedia
 
@@ -60,6 +62,7 @@ class Adding:
     models: LibraryModels
     decoding: Sandbox | Direct
     cluster: Cluster | None = None
+    clock: Clock | None = None
     lock: Lock = field(default_factory=Lock)  # a store is used by one thread at a time
 
     @contextmanager
@@ -166,12 +169,16 @@ class Adding:
             content = self._made(media, progress)
             if not _same_file(media, path):
                 raise MediaError(f"{path}: changed while it was read; add it again when it is finished")
-            with self.lock:
+            with self.lock, nothing() if self.clock is None else self.clock.over("storing"):
                 return ("updated" if known is not None else "added"), _stored(self.store, self.store.put(content))
 
     def _made(self, media: Media, progress: ProgressCallback) -> Content:
         if self.cluster is None:
-            return ingest(media, self.recipe, self.models, progress, self.decoding)
+            if self.clock is None:
+                return ingest(media, self.recipe, self.models, progress, self.decoding)
+            return ingest(
+                media, self.recipe, self.clock.models(self.models), progress, self.clock.decoding(self.decoding)
+            )
         made = self.cluster.make(media, progress)
         with self.lock:
             self.models.agree(made.models)

@@ -81,10 +81,17 @@ def add(options: argparse.Namespace) -> int:
     """Index files and folders."""
     from .progress import bars
 
+    clock = None
+    if options.profile:
+        from .profiling import Clock
+
+        clock = Clock()
     with ExitStack() as stack:
         library = stack.enter_context(_library(options, create=True))
         progress = stack.enter_context(bars(sys.stderr))
-        report = library.add(options.paths, progress=progress, ray=options.ray)
+        report = library.add(options.paths, progress=progress, ray=options.ray, clock=clock)
+    if clock is not None:
+        print("\n".join(clock.lines()), file=sys.stderr)
     return _report(report, options.json)
 
 
@@ -297,6 +304,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "add", add, "index files and folders", [shared, as_json, writer, chosen])
     command.add_argument("paths", nargs="+", metavar="PATH", help="a recording, or a folder of them")
+    command.add_argument("--profile", action="store_true", help="tell where the time went, stage by stage")
     command.add_argument("--ray", metavar="ADDRESS", help="work on a Ray cluster; auto: the one here, or a new one")
     recipe_options(command)
     command = _command(commands, "search", search, "find moments", [shared, as_json])

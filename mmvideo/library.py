@@ -49,6 +49,7 @@ from .written import ScreenText, TextReader
 if TYPE_CHECKING:
     from .lake import LakeFormat
     from .merging import MergeReport
+    from .profiling import Clock
     from .search import Searcher
     from .verify import Verification
 
@@ -160,18 +161,20 @@ class Library:
         *,
         progress: ProgressCallback | None = None,
         ray: str | None = None,
+        clock: Clock | None = None,
     ) -> AddReport:
         """Add files and folders, and return what became of each file.
 
         Unchanged files are skipped; changed ones are made again; moved ones are recognised. A file that cannot be read
         is reported and skipped. Every finished file is stored at once: interrupted, the next `add` goes on from there.
         `progress` is called with `Progress` values, from more than one thread. `ray` is the address of a cluster, or
-        "auto" (see `mmvideo.cluster`). Raises `LibraryError` when another process is writing.
+        "auto" (see `mmvideo.cluster`); a `clock` (`mmvideo.profiling`) notes where the time goes. Raises `LibraryError`
+        when another process is writing.
         """
         from .adding import Adding
         from .media import find_media
 
-        tell = progress or _no_progress
+        tell: ProgressCallback = progress or (lambda _: None)
         several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         files, problems = find_media(several)
         reports = [MediaReport(path, "failed", str(error)) for path, error in problems]
@@ -179,7 +182,8 @@ class Library:
             store = writing.store
             if self._recipe != store.recipe:
                 store.set_recipe(self._recipe)
-            adding = Adding(store, writing, self._ground.keep, self._recipe, self._models, self.decoding)
+            made = self._recipe, self._models, self.decoding
+            adding = Adding(store, writing, self._ground.keep, *made, clock=clock)
             with ExitStack() as stack:
                 stack.callback(self._ground.refresh, store)
                 if ray is not None:
@@ -245,7 +249,7 @@ class Library:
                 stack.callback(sources[-1].close)
             writing = stack.enter_context(self._writing())
             stack.callback(self._ground.refresh, writing.store)
-            report = merge(sources, writing.store, progress or _no_progress)
+            report = merge(sources, writing.store, progress or (lambda _: None))
         self._recipe = self._store.recipe
         return report
 
@@ -466,10 +470,6 @@ class Library:
         if transcript is None:
             raise LibraryError(f"{stored.media.path}: has no transcript (no sound, or added with speech left out)")
         return transcript
-
-
-def _no_progress(_: object) -> None:
-    return None
 
 
 def _named(recipe: Recipe, given: dict[Part, Any]) -> Recipe:

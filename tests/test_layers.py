@@ -51,7 +51,7 @@ ROWS = (
         "heard",
         "describing",
     },
-    {"spoken"},
+    {"spoken", "profiling"},
     {
         "ingest",
         "search",

@@ -97,8 +97,7 @@ def _export(file: Path, network: Any, example: dict[str, Any], precision: Precis
             dynamo=False,
             input_names=list(example),
             output_names=["vectors"],
-            dynamic_axes={name: {axis: f"n{axis}" for axis in range(free)} for name in example}
-            | {"vectors": {0: "n0"}},
+            dynamic_axes=dict.fromkeys(example, axes) | {"vectors": {0: "n0"}},
             opset_version=_OPSET,
         )
         if precision == "int8":
