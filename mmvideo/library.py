@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .datatypes import (
     ANYWHERE,
+    SEARCHED,
     AddReport,
     Audio,
     Captioner,
@@ -39,7 +39,7 @@ from .datatypes import (
 from .errors import LibraryError, QueryError
 from .finding import find
 from .ground import Ground, Writing, open_ground
-from .models import PARTS, LibraryModels, Part
+from .models import PARTS, LibraryModels, Part, named
 from .picture import as_picture
 from .queried import as_sound
 from .sandbox import Direct, Sandbox
@@ -106,8 +106,8 @@ class Library:
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         given |= {"sound": sound, "caption": caption}
         try:
-            named = _named(recipe or store.recipe, given)
-            library = cls(ground, named, offline=offline, wait=wait, isolated=isolated)
+            chosen = named(recipe or store.recipe, given)
+            library = cls(ground, chosen, offline=offline, wait=wait, isolated=isolated)
             for part, model in given.items():
                 library._models.use(part, model)
         except BaseException:
@@ -152,6 +152,11 @@ class Library:
     def models(self) -> dict[str, ModelId]:
         """The models that made what the library holds, by part."""
         return self._store.models
+
+    @property
+    def modalities(self) -> list[Modality]:
+        """The ways to perceive that the library has something of."""
+        return [modality for modality in SEARCHED if self._store.count(modality)]
 
     # Adding
 
@@ -216,7 +221,7 @@ class Library:
         given: dict[Part, Any] = {"visual": visual, "speech": speech, "passages": passages, "screen": screen}
         given |= {"sound": sound, "caption": caption}
         changed: list[Part] = [part for part, name in given.items() if name is not None]
-        recipe = _named(self._recipe, given)
+        recipe = named(self._recipe, given)
         with self._writing(alone=True) as writing:
             writing.store.forget([modality for part in changed for modality in PARTS[part]], changed, recipe)
         self._recipe = recipe
@@ -470,9 +475,3 @@ class Library:
         if transcript is None:
             raise LibraryError(f"{stored.media.path}: has no transcript (no sound, or added with speech left out)")
         return transcript
-
-
-def _named(recipe: Recipe, given: dict[Part, Any]) -> Recipe:
-    """Return the recipe with the given models' names in it."""
-    names: dict[str, Any] = {p: m if isinstance(m, str) else m.model.name for p, m in given.items() if m is not None}
-    return replace(recipe, **names)

@@ -7,6 +7,7 @@ down, and every later one is checked against it by name, revision and dimension.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import Any, Literal, Protocol
 
@@ -173,3 +174,9 @@ class LibraryModels:
             f"{folder}: its {part} part was made with {known.name} (revision {known.revision}), not {ours}; "
             f"to make it again: mmvideo reindex --library {folder} --{part} {ours.split()[0]}"
         )
+
+
+def named(recipe: Recipe, given: dict[Part, Any]) -> Recipe:
+    """Return the recipe with the given models' names in it."""
+    names: dict[str, Any] = {p: m if isinstance(m, str) else m.model.name for p, m in given.items() if m is not None}
+    return replace(recipe, **names)

@@ -219,7 +219,12 @@ def _add_media(routes: APIRouter, library: Library, writable: bool) -> None:
         models = {part: model.name for part, model in library.models.items()}
         seconds = sum(one.duration for one in media)
         return LibraryOut(
-            folder=_text(library.place), media=len(media), seconds=seconds, models=models, writable=writable
+            folder=_text(library.place),
+            media=len(media),
+            seconds=seconds,
+            models=models,
+            modalities=[*library.modalities],
+            writable=writable,
         )
 
     @routes.get("/media")

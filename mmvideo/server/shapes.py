@@ -111,15 +111,21 @@ class MediaDetail(MediaOut):
 
 
 class LibraryOut(BaseModel):
-    """The library that is served."""
+    """The library that is served; `modalities` are the ways to perceive that it has something of."""
 
     model_config = _example(
-        folder="/home/ada/library.mmv", media=3, seconds=310.5, models={"visual": "clip"}, writable=True
+        folder="/home/ada/library.mmv",
+        media=3,
+        seconds=310.5,
+        models={"visual": "clip"},
+        modalities=["visual"],
+        writable=True,
     )
     folder: str
     media: int
     seconds: float
     models: dict[str, str]
+    modalities: list[str]
     writable: bool
 
 

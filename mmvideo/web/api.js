@@ -11,6 +11,11 @@ export async function ask(path, options) {
 export const query = (values) =>
   new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null)).toString();
 
+/** What a modality is called: on its switch, and on a hit. */
+export const NAMES = {
+  visual: ["Seen", "seen"], speech: ["Said", "said"], screen: ["Shown", "shown"], sound: ["Heard", "heard"], caption: ["Captions", "caption"],
+};
+
 export const frameUrl = (id, time, width) => `/api/media/${id}/frame?${query({ t: time.toFixed(2), width })}`;
 
 export function clock(seconds, tenths = false) {

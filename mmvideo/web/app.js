@@ -1,5 +1,5 @@
 // The page: what is asked, what is shown, and the keys.
-import { ask, clock, element, frameUrl, query } from "./api.js";
+import { ask, clock, element, frameUrl, NAMES, query } from "./api.js";
 import { openAdding, setUpAdding } from "./adding.js";
 import { hitCard, mediaCard } from "./cards.js";
 import { Player } from "./player.js";
@@ -12,9 +12,21 @@ let timer = 0;
 
 function say(text, bad = false) { $("status").textContent = text; $("status").classList.toggle("bad", bad); }
 
+// A switch for each way to perceive that the library has; those of a library that is still empty are the usual two.
+function showToggles(modalities) {
+  const names = modalities.length ? modalities : ["visual", "speech"];
+  if (toggles().map((one) => one.id).join() === names.join()) return;
+  const off = toggles().filter((one) => !one.checked).map((one) => one.id);
+  $("toggles").replaceChildren(...names.map((name) => element("label", { className: "toggle" },
+    element("input", { type: "checkbox", id: name, checked: !off.includes(name), onchange: search }), element("span", {}, NAMES[name]?.[0] ?? name))));
+}
+
+function toggles() { return [...$("toggles").querySelectorAll("input")]; }
+
 async function refresh() {
   const [library, media] = await Promise.all([ask("/api/library"), ask("/api/media")]);
   state.library = library;
+  showToggles(library.modalities);
   state.media = new Map(media.map((one) => [one.id, one]));
   $("adder").hidden = $("remove").hidden = !library.writable;
   const chosen = $("media").value;
@@ -46,9 +58,9 @@ function explain() {
 }
 
 function question() {
-  const chosen = ["visual", "speech"].filter((name) => $(name).checked);
+  const chosen = toggles().filter((one) => one.checked).map((one) => one.id);
   const glob = $("media").value.replace(/[*?[]/g, "[$&]");
-  return { q: $("q").value.trim(), in: chosen.length === 2 ? "" : chosen.join(","), media: glob, min_score: +$("least").value || "", like: state.like };
+  return { q: $("q").value.trim(), in: chosen.length === toggles().length ? "" : chosen.join(","), media: glob, min_score: +$("least").value || "", like: state.like };
 }
 
 async function search() {
@@ -56,7 +68,7 @@ async function search() {
   pending?.abort();
   const asked = question();
   if (!asked.q && !state.picture && !asked.like) { showMedia(); return; }
-  if (!$("visual").checked && !$("speech").checked) { say("Switch on Seen or Said.", true); return; }
+  if (!toggles().some((one) => one.checked)) { say("Switch on one of the ways to look.", true); return; }
   pending = new AbortController();
   const { signal } = pending;
   const started = performance.now();
@@ -131,7 +143,8 @@ function remember() { history.replaceState(null, "", address(player.media ? stat
 async function restore() {
   const held = new URLSearchParams(location.hash.slice(1));
   $("q").value = held.get("q") || "";
-  if (held.get("in")) for (const name of ["visual", "speech"]) $(name).checked = held.get("in").includes(name);
+  const where = held.get("in")?.split(",") ?? [];
+  for (const one of toggles()) one.checked = !where.length || where.includes(one.id);
   state.like = "";
   if (held.get("like")) setLike(held.get("like"));
   const media = state.media.get(Number(held.get("m")));
@@ -212,7 +225,7 @@ $("search").addEventListener("submit", async (event) => {
   if (state.hits.length) play(0);
 });
 $("q").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 300); });
-for (const id of ["visual", "speech", "media", "least"]) $(id).addEventListener("change", search);
+for (const id of ["media", "least"]) $(id).addEventListener("change", search);
 $("file").addEventListener("change", () => { if ($("file").files[0]) setPicture($("file").files[0]); $("file").value = ""; });
 $("nopicture").addEventListener("click", noPicture);
 $("next").addEventListener("click", () => walk(1));

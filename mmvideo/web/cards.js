@@ -1,5 +1,5 @@
 // Results as cards: thumbnail, time, words, why. Moving over the picture scrubs through the hit.
-import { clock, element, frameUrl, marked } from "./api.js";
+import { clock, element, frameUrl, marked, NAMES } from "./api.js";
 
 const STEPS = 8;
 
@@ -7,7 +7,7 @@ export function hitCard(hit, rank, media, asked, open) {
   const shot = picture(hit.media_id, hit.time, media?.video, `${clock(hit.start)} – ${clock(hit.end)}`);
   if (media?.video) scrubbing(shot, hit);
   const reasons = hit.matches.map((match) =>
-    element("span", { className: match.modality }, `${match.modality === "visual" ? "seen" : "said"} ${match.score.toFixed(2)}`));
+    element("span", { className: match.modality }, `${NAMES[match.modality]?.[1] ?? match.modality} ${match.score.toFixed(2)}`));
   const about = element("span", { className: "about" },
     element("span", { className: "file" }, element("b", {}, hit.name), element("span", { className: "score", title: "score" }, hit.score.toFixed(2))));
   if (hit.text) about.append(element("span", { className: "words" }, ...marked(hit.text, asked)));
