@@ -90,8 +90,8 @@ class Adding:
     def _tried(self, files: Sequence[Path], tell: ProgressCallback) -> Iterator[tuple[Path, MediaReport | None]]:
         """Yield what became of files, None for one that somebody else has claimed."""
 
-        def one(file: Path) -> MediaReport | None:
-            tell(Progress("files", file, files.index(file), len(files), "files"))
+        def one(position: int, file: Path) -> MediaReport | None:
+            tell(Progress("files", file, position, len(files), "files"))
             try:
                 with self.claimed(str(file)):
                     return self.add(file, tell)
@@ -99,11 +99,11 @@ class Adding:
                 return None
 
         if self.cluster is None:
-            yield from ((file, one(file)) for file in files)
+            yield from ((file, one(position, file)) for position, file in enumerate(files))
             return
         with ThreadPoolExecutor(self.cluster.makers + 1, thread_name_prefix="add") as pool:
             try:
-                yield from zip(files, pool.map(one, files), strict=True)
+                yield from zip(files, pool.map(one, range(len(files)), files), strict=True)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -61,6 +61,11 @@ class Peak:
     best: int
 
 
+def either(one: float, other: float) -> float:
+    """Return the chance that one of two is right."""
+    return 1.0 - (1.0 - one) * (1.0 - other)
+
+
 def logistic(value: float, centre: float, scale: float) -> float:
     """Return the chance in (0, 1) that `value` stands for: one half at `centre`, 0.73 one `scale` above it."""
     return float(1.0 / (1.0 + np.exp(np.clip(-(value - centre) / scale, -50.0, 50.0))))

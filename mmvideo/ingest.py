@@ -8,10 +8,11 @@ beyond them. Nothing is stored here: the caller writes a finished `Content` in o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -95,6 +96,17 @@ def inputs(media_path: Path, recipe: Recipe) -> str:
 
     Two equal strings mean that making it again would give the same.
     """
+    known = dict(_settings(recipe))
+    sidecar = find_sidecar(media_path) if recipe.sidecar else None
+    if sidecar is not None:
+        stat = sidecar.stat()
+        known["subtitles"] = [sidecar.name, stat.st_size, stat.st_mtime_ns]
+    return json.dumps(known, sort_keys=True)
+
+
+@lru_cache(maxsize=8)
+def _settings(recipe: Recipe) -> Mapping[str, Any]:
+    """Return the settings of a recipe that decide what is made of a file."""
     known: dict[str, Any] = asdict(recipe)
     for part in ("visual", "speech", "passages", "screen"):  # which model it is, the library holds: one for all media
         known[part] = known[part] != "none"
@@ -103,11 +115,7 @@ def inputs(media_path: Path, recipe: Recipe) -> str:
             known[part] = True
     if recipe.sound_window == Recipe().sound_window:
         del known["sound_window"]
-    sidecar = find_sidecar(media_path) if recipe.sidecar else None
-    if sidecar is not None:
-        stat = sidecar.stat()
-        known["subtitles"] = [sidecar.name, stat.st_size, stat.st_mtime_ns]
-    return json.dumps(known, sort_keys=True)
+    return known
 
 
 def ingest(

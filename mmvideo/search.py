@@ -8,7 +8,7 @@ a hit do not depend on how many hits were asked for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -34,7 +34,7 @@ from .datatypes import (
 from .errors import QueryError
 from .filters import chooses, clip, cut
 from .forms import said_in_words
-from .fuse import Candidate, Moment, fit, fuse, logistic
+from .fuse import Candidate, Moment, either, fit, fuse, logistic
 from .heard import rank_heard
 from .hearing import asked_vector
 from .index import Nearest, cosines
@@ -52,6 +52,9 @@ from .store import Store, StoredMedia, StoredSegment, unreadable
 
 CANDIDATES = 200
 """Segments that the index of a modality proposes."""
+
+CLOSER = 150
+"""Passages whose utterances are compared one by one."""
 
 CANDIDATE_MEDIA = 24
 """Media whose frames are all compared; the best segments decide which."""
@@ -317,17 +320,18 @@ class Searcher:
         cosine = {segment.id: value for segment, value in meant}
         cosine |= self._cosines_of("speech", [i for i in segments if i not in cosine], vector)
         usual = float(np.median(list(cosine.values()))) if cosine else 0.0
+        generation = self._speech.generation()
         found = []
-        for segment_id, segment in segments.items():
-            saying = part_said(
-                segment.segment, self._speech.utterances(segment.media_id), forms, vector, cosine[segment_id], usual
-            )
+        for segment_id in self._closer(segments, cosine, by_words):
+            segment = segments[segment_id]
+            spoken = self._speech.utterances(segment.media_id, generation)
+            saying = part_said(segment.segment, spoken, forms, vector, cosine[segment_id], usual)
             by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
             worth = by_words.get(segment_id, 0.0)
-            score = 1.0 - (1.0 - by_meaning) * (1.0 - worth)
+            score = either(by_meaning, worth)
             time = saying.start
             if worth > 0:
-                transcript = self._speech.transcript(segment.media_id)
+                transcript = self._speech.transcript(segment.media_id, generation)
                 time = first_said(segment.segment, transcript, forms, time)
             start, end = min(saying.start, time), max(saying.end, time)
             match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
@@ -335,6 +339,16 @@ class Searcher:
             found.append(Candidate(segment.media_id, match))
         found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
         return found[: 5 * limit]
+
+    def _closer(self, segments: Iterable[int], cosine: Mapping[int, float], by_words: Mapping[int, float]) -> list[int]:
+        """Return the passages worth a closer look, by what they score as wholes: parts of the others score no better
+        than theirs."""
+
+        def whole(segment_id: int) -> tuple[float, int]:
+            by_meaning = logistic(cosine[segment_id], MEANING_CENTRE, MEANING_SCALE)
+            return -either(by_meaning, by_words.get(segment_id, 0.0)), segment_id
+
+        return sorted(segments, key=whole)[:CLOSER]
 
     # Screen
 

@@ -40,16 +40,19 @@ class Speech:
             self._passages = (generation, self._store.text_count())
         return self._passages[1]
 
-    def transcript(self, media_id: int) -> Transcript | None:
-        """Return what is said in a media."""
-        key = (self._store.generation("speech"), media_id)
-        return self._transcripts.get(key, lambda: self._store.transcript(media_id))
+    def generation(self) -> int:
+        """Return which state of the library this is: a search asks once for all media."""
+        return self._store.generation("speech")
 
-    def utterances(self, media_id: int) -> Spoken | None:
+    def transcript(self, media_id: int, generation: int) -> Transcript | None:
+        """Return what is said in a media."""
+        return self._transcripts.get((generation, media_id), lambda: self._store.transcript(media_id))
+
+    def utterances(self, media_id: int, generation: int) -> Spoken | None:
         """Return the utterances of a media that have vectors."""
 
         def read() -> Spoken | None:
-            transcript, vectors = self.transcript(media_id), self._store.utterance_vectors(media_id)
+            transcript, vectors = self.transcript(media_id, generation), self._store.utterance_vectors(media_id)
             if transcript is None or vectors is None:
                 return None
             spans = [
@@ -58,4 +61,4 @@ class Speech:
             starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
             return Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
 
-        return self._spoken.get((self._store.generation("speech"), media_id), read)
+        return self._spoken.get((generation, media_id), read)

@@ -13,6 +13,7 @@ import html
 import json
 import os
 import re
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -81,12 +82,7 @@ def find_sidecar(media: str | os.PathLike[str]) -> Path | None:
     by name. Upper and lower case of the ending do not matter.
     """
     path = Path(media)
-    try:
-        every = os.listdir(path.parent)  # noqa: PTH208 (a Path for each name takes ten times as long in a large folder)
-    except OSError:
-        return None
-    names = sorted(name for name in every if name.startswith(f"{path.stem}."))
-    siblings = [path.parent / name for name in names if name.lower().endswith(SUFFIXES)]
+    siblings = [path.parent / name for name in _subtitles_in(str(path.parent)).get(path.stem, ())]
     plain = [file for file in siblings if file.stem in (path.stem, path.name)]
     tagged = [file for file in siblings if file not in plain and _tags(file, path) is not None]
     for found in (plain, tagged):
@@ -94,6 +90,34 @@ def find_sidecar(media: str | os.PathLike[str]) -> Path | None:
             if file.is_file() and file != path:
                 return file
     return None
+
+
+_listed: dict[str, tuple[int, dict[str, list[str]]]] = {}
+
+
+def _subtitles_in(folder: str) -> dict[str, list[str]]:
+    """Return the names of the subtitle files in a folder, sorted, under each beginning that ends before a dot.
+
+    The folder that was listed last is remembered until it changes: the files of a folder are asked for one by one. What
+    changed within the last two seconds may change again without another time, and is listed each time.
+    """
+    try:
+        changed = os.stat(folder).st_mtime_ns  # noqa: PTH116 - a Path for each name takes ten times as long
+        known = _listed.get(folder)
+        if known is not None and known[0] == changed:
+            return known[1]
+        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES))  # noqa: PTH208
+    except OSError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            found.setdefault(".".join(parts[:end]), []).append(name)
+    _listed.clear()
+    if time.time_ns() - changed > 2_000_000_000:
+        _listed[folder] = changed, found
+    return found
 
 
 def language_of(path: Path) -> str | None:

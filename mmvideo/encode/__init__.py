@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -243,6 +244,7 @@ def can_read_screen() -> bool:
     return rapid.installed()
 
 
+@lru_cache(maxsize=4)  # `conse` and passages share one: its memory, and the vector of a query
 def _sentence(name: str, *, offline: bool) -> Sentence:
     return Sentence(obtain(name, hub=_hub(name), offline=offline), name=name)
 

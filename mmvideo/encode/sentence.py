@@ -39,6 +39,9 @@ MANY = 32
 WORTHWHILE = 2_000
 """Texts that a process has encoded when exporting, ten seconds once, begins to pay."""
 
+REMEMBERED = 64
+"""Single texts whose vectors are kept."""
+
 GELU_BLOCK = 16_384
 """Numbers that pass through GELU's dozen steps at a time: 64 kB, so that they stay in the cache."""
 
@@ -55,6 +58,7 @@ class Sentence:
         self._name = name
         self._config = _bert_config(weights.folder)
         self._encoded = 0
+        self._asked: dict[str, Vectors] = {}
         self._exported: Exported | None = None
         self._looked = False
 
@@ -64,7 +68,22 @@ class Sentence:
         return ModelId(self._name, self._weights.revision, int(self._config["hidden_size"]))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return one unit vector per text, shape (n, dim) float32; n may be 0."""
+        """Return one unit vector per text, shape (n, dim) float32; n may be 0.
+
+        The vectors of the last single texts are remembered: a query is asked of what is seen, said and shown.
+        """
+        if len(texts) != 1:
+            return self._encode(texts)
+        known = self._asked.get(texts[0])
+        if known is None:
+            known = self._encode(texts)
+            if len(self._asked) >= REMEMBERED:
+                self._asked.clear()
+            self._asked[texts[0]] = known
+        copied: Vectors = known.copy()
+        return copied
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), self.model.dim), np.float32)
         if not len(texts):
             return vectors

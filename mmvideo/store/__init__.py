@@ -50,7 +50,7 @@ from .rows import (
     to_transcript,
     transcript_values,
 )
-from .schema import ADDITIONS, APPLICATION_ID, SCHEMA, SCHEMA_VERSION, check, connect
+from .schema import ADDITIONS, check, connect, make
 
 __all__ = ["Content", "SQLiteStore", "Store", "StoredMedia", "StoredSegment", "migrate", "outdated", "unreadable"]
 
@@ -78,7 +78,7 @@ class SQLiteStore:
         """
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
         try:
-            _make(draft, recipe)
+            make(draft, recipe)
             draft.replace(path)
             _sync_folder(path.parent)
         except (sqlite3.Error, OSError) as error:
@@ -352,15 +352,18 @@ class SQLiteStore:
 
         Raises `LibraryError` for an expression that FTS5 does not understand; callers build it from quoted words.
         """
+        # Ranked by the index alone, which knows the modality; rows, with their vectors, are read of the best only.
+        joined = "CROSS JOIN segment INDEXED BY segment_modality" if media is None else "JOIN segment"
         where = "" if media is None else f" AND segment.media_id IN ({','.join(str(int(i)) for i in media)})"
-        columns = ", ".join(f"segment.{column}" for column in SEGMENT_COLUMNS.split(", "))
-        query = f"""SELECT {columns}, -bm25(words) FROM words JOIN segment ON segment.id = words.rowid
-            WHERE words MATCH ? AND segment.modality = ?{where} ORDER BY bm25(words), segment.id LIMIT ?"""
+        ranked = f"""SELECT words.rowid, -bm25(words) FROM words {joined}
+            ON segment.id = words.rowid WHERE words MATCH ? AND segment.modality = ?{where}
+            ORDER BY bm25(words), words.rowid LIMIT ?"""
         try:
-            rows = self._db.execute(query, (expression, modality, limit)).fetchall()
+            scores = self._db.execute(ranked, (expression, modality, limit)).fetchall()
         except sqlite3.OperationalError as error:
             raise LibraryError(f"the words cannot be searched: {error}") from error
-        return [(to_segment(row[:-1]), float(row[-1])) for row in rows]
+        stored = {segment.id: segment for segment in self.segments([row[0] for row in scores])}
+        return [(stored[row[0]], float(row[1])) for row in scores]
 
     def document_frequency(self, expression: str, modality: Modality = "speech") -> int:
         """Return in how many texts of a modality an FTS5 expression occurs."""
@@ -418,24 +421,6 @@ class SQLiteStore:
         if row is None or row[0] is None:
             return None
         return np.frombuffer(row[0], dtype=np.float16).reshape(row[1], -1).astype(np.float32)
-
-
-def _make(path: Path, recipe: Recipe) -> None:
-    connection = sqlite3.connect(path)
-    try:
-        # One transaction: executescript would commit before it begins.
-        connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
-        connection.executescript(
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            f"BEGIN; {SCHEMA} {ADDITIONS} COMMIT;"
-        )
-        values = {"id": uuid.uuid4().hex, "recipe": json.dumps(asdict(recipe)), "created": repr(time.time())}
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-        connection.commit()
-        # Closing does this too, but is silent where it fails, and the name of the log is not renamed with the file's.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        connection.close()
 
 
 def _sync_folder(folder: Path) -> None:

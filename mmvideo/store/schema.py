@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import time
+import uuid
+from dataclasses import asdict
 from pathlib import Path
 
+from ..datatypes import Recipe
 from ..errors import LibraryError
 from .damage import broken
 
@@ -77,6 +82,25 @@ CREATE TABLE IF NOT EXISTS screen (
 """
 """Tables that came later: made in new libraries, and in old ones when they are next written to. An older mmvideo does
 not mind them."""
+
+
+def make(path: Path, recipe: Recipe) -> None:
+    """Write an empty library database for new media made by `recipe`."""
+    connection = sqlite3.connect(path)
+    try:
+        # One transaction: executescript would commit before it begins.
+        connection.execute("PRAGMA journal_mode = WAL")  # from the first: a journal left behind shuts readers out
+        connection.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            f"BEGIN; {SCHEMA} {ADDITIONS} COMMIT;"
+        )
+        values = {"id": uuid.uuid4().hex, "recipe": json.dumps(asdict(recipe)), "created": repr(time.time())}
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+        connection.commit()
+        # Closing does this too, but is silent where it fails, and the name of the log is not renamed with the file's.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
 
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
