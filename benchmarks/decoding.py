@@ -1,11 +1,12 @@
 """Decoding: what a sampled film costs, beside decoding it in full and beside other programs.
 
-    python benchmarks/decoding.py [FILM] [--seconds 300] [--runs 3]
+    python benchmarks/decoding.py [FILM] [--seconds 300] [--runs 3] [--peer PYTHON]
 
 Without a film, one is made of `samples/harbour.mp4`: 1280 × 720, H.264 with B-frames, a keyframe at least every 4 s.
 Prints a Markdown table, all rows in one run on one machine: the median of wall and processor seconds over the runs,
 and each row's speed as a multiple of `ffmpeg -vf fps=1` to a pipe. Pictures are scaled to a short side of 288 pixels in
-all rows but the one that says otherwise.
+all rows but those that say otherwise. `--peer` is the Python of an environment with `amon-hen` (`python -m venv`, `pip
+install`): its decoding and adaptive sampling, one frame a second, as a process of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import imageio_ffmpeg
 import numpy as np
 from machine import machine
 
-from mmvideo.datatypes import Media
+from mmvideo.datatypes import Media, Recipe
 from mmvideo.decode import sample_frames
 from mmvideo.media import probe
+from mmvideo.segment import is_duplicate, signatures
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 
@@ -36,6 +38,7 @@ def main() -> None:
     options.add_argument("film", nargs="?", type=Path)
     options.add_argument("--seconds", type=int, default=300)
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--peer", type=Path)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         film = given.film or make_film(Path(folder) / "film.mp4", given.seconds)
@@ -51,7 +54,10 @@ def main() -> None:
             "decord, keyframes": lambda: by_decord(media, keys=True),
             "mmvideo, one frame a second": lambda: ours(media, 0.0),
             "mmvideo, keyframes up to 4 s apart (the default)": lambda: ours(media, 4.0),
+            "the same, near-duplicates told": lambda: ours(media, 4.0, sampled=True),
         }
+        if given.peer:
+            ways["amon-hen, adaptive sampling"] = lambda: by_amon_hen(given.peer, media)
         runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name in ways}
         for _ in range(given.runs):
             for name, way in ways.items():
@@ -115,10 +121,32 @@ def by_decord(media: Media, *, keys: bool) -> int:
     return sum(len(reader.get_batch(np.array(numbers[i : i + 32])).asnumpy()) for i in range(0, len(numbers), 32))
 
 
-def ours(media: Media, gap: float) -> int:
-    """Sample as `add` does."""
+def ours(media: Media, gap: float, *, sampled: bool = False) -> int:
+    """Decode as `add` does; `sampled`: also tell near-duplicates, and count what an encoder would get."""
+    kept, last = 0, None
     with sample_frames(media, interval=1.0, short_side=288, keyframe_gap=gap) as frames:
-        return sum(len(batch) for batch in frames)
+        for batch in frames:
+            if not sampled:
+                kept += len(batch)
+                continue
+            for signature in signatures(batch.images):
+                if last is None or not is_duplicate(signature, last, Recipe().duplicate_threshold):
+                    last = signature
+                    kept += 1
+    return kept
+
+
+PEER = """
+import sys
+from amonhen import decode, sample
+keep = sample.build_sampler("adaptive", fps=1.0).keep
+print(sum(keep(frame.image) for frame in decode.iter_frames(sys.argv[1], fps=1.0)))
+"""
+
+
+def by_amon_hen(python: Path, media: Media) -> int:
+    """Decode and sample as amon-hen does, in its own environment."""
+    return int(subprocess.run([python, "-c", PEER, media.path], check=True, stdout=subprocess.PIPE).stdout)
 
 
 if __name__ == "__main__":

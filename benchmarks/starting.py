@@ -76,6 +76,7 @@ def main() -> None:
         row("each further one", took[1:])
         files = folder / "files"
         unchanged(files, folder / "files.mmv", given.files)
+        time.sleep(3)  # a folder that has just changed is looked at more closely
         with Library.open(folder / "files.mmv", speech="none", visual="none", screen="none", offline=True) as library:
             started = time.perf_counter()
             report = library.add(files)

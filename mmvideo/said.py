@@ -58,6 +58,9 @@ def saying(
     if first == last:
         return Saying(start, end, cosine)
     nearness = (1.0 - CONTEXT) * (spoken.vectors[first:last] @ vector) + CONTEXT * cosine
+    if last == first + 1:
+        start, end = max(start, float(spoken.starts[first])), min(end, float(spoken.ends[first]))
+        return Saying(start, max(start, end), float(nearness[0]))
     words_of = [set(held(forms, text)) for text in spoken.texts[first:last]]
     shares = np.array([len(some) for some in words_of]) / max(1, len(forms))
     peak = grow_peaks(nearness + shares, floor=usual, fraction=GROWTH, limit=1)[0]
