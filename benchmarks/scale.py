@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -188,18 +187,25 @@ def size(place: str, folder: Path, figures: dict[str, Any]) -> None:
 
 def ask(place: str, figures: dict[str, Any]) -> None:
     """Measure recall of the nearest 200, and the times of whole searches and of the nearest alone."""
-    with open_library(place) as library:
-        figures["recall"] = recall(library)
-        print(f"  recall: {figures['recall']}", flush=True)
+    if "recall" not in figures:
+        with open_library(place) as library:
+            figures["recall"] = recall(library)
+            print(f"  recall: {figures['recall']}", flush=True)
     for clients in CLIENTS:
         for what in ("search", "nearest"):
+            before = figures.get(f"{what}, {CLIENTS[0]} clients", {}).get("MB", 0)
+            if f"{what}, {clients} clients" in figures:
+                continue
+            if clients * before * 2**20 > 0.7 * available():
+                print(f"  {what}, {clients} clients: left out, for want of memory ({before} MB each)", flush=True)
+                continue
             figures[f"{what}, {clients} clients"] = timed(place, clients, what)
             print(f"  {what}, {clients} clients: {figures[f'{what}, {clients} clients']}", flush=True)
         keep()
 
 
 def recall(library: Library, questions: int = 20) -> dict[str, float]:
-    """Return which part of the true nearest 20 and 200 is among the 200 that the index proposes, by modality."""
+    """Return which part of the true nearest 10, 20 and 200 is among the 200 that the index proposes, by modality."""
     found = {}
     for modality in ("visual", "speech"):
         asked = np.stack([question(10_000 + i)[0] for i in range(questions)])
@@ -214,15 +220,17 @@ def recall(library: Library, questions: int = 20) -> dict[str, float]:
         index = library._ground.index(modality)
         assert index is not None
         answers = [index.search(asked[i], 200)[0] for i in range(questions)]
-        for most in (20, 200):
+        for most in (10, 20, 200):
             parts = [np.isin(best[i][0][:most], answers[i]).sum() / most for i in range(questions)]
             found[f"{modality}, first {most}"] = round(float(np.mean(parts)), 4)
     return found
 
 
 def timed(place: str, clients: int, what: str) -> dict[str, float]:
-    """Return p50 and p99 in milliseconds, questions per second and the greatest memory of clients that ask without a
-    pause. Each is a program of its own, on the server's machine; they begin together, each after a first question."""
+    """Return p50 and p99 in milliseconds, questions per second and the greatest memory, beside the files mapped, of
+    clients that ask without a pause.
+
+    Each is a program of its own, on the server's machine; they begin together, each after a first question."""
     command = [sys.executable, __file__, "client"]
     running = [
         subprocess.Popen([*command, place, what, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -264,8 +272,14 @@ def client(place: str, what: str, number: str) -> None:
             started = time.perf_counter()
             once(at)
             times.append(time.perf_counter() - started)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"times": times, "memory": memory}))
+    own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    print(json.dumps({"times": times, "memory": int(own.split()[1]) // 1024}))
+
+
+def available() -> int:
+    """Return how many bytes of memory could be had now."""
+    known = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(known["MemAvailable"].split()[0]) * 1024
 
 
 kept: dict[str, Any] = {}

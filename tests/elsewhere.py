@@ -16,6 +16,7 @@ class Web:
     def __init__(self):
         self.files = {}
         self.asked = []
+        self._tags = {}  # content → (itself, so that its id stays its own, its digest)
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -67,6 +68,11 @@ class Web:
         self._server.server_close()
         self._thread.join(10)
 
+    def tag(self, data):
+        if id(data) not in self._tags:
+            self._tags[id(data)] = data, f'"{sha256(data).hexdigest()[:16]}"'
+        return self._tags[id(data)][1]
+
     def answer(self, path, query, headers):
         wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if path.startswith("/private/") and headers.get("Authorization") != wanted:
@@ -80,7 +86,7 @@ class Web:
         if path not in self.files:
             return 404, {"Content-Length": "0"}, b""
         data = self.files[path]
-        about = {"ETag": f'"{sha256(data).hexdigest()[:16]}"', "Last-Modified": "Mon, 02 Mar 2026 10:00:00 GMT"}
+        about = {"ETag": self.tag(data), "Last-Modified": "Mon, 02 Mar 2026 10:00:00 GMT"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range", ""))
         if path.startswith("/mute/"):
             return 200, {**about, "Connection": "close"}, data
