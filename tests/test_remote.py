@@ -1,9 +1,11 @@
 """Media at addresses: on the web and in S3, both on servers of this machine."""
 
+import dataclasses
 import logging
+import pickle
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -303,6 +305,26 @@ def test_secrets_are_nowhere(web, tmp_path, caplog, capsys, quiet_again):
     assert f"{web.host}/private/room.mp4".encode() in text
     for secret in (word, PASSWORD, TOKEN, "wrong-pass"):
         assert secret.encode() not in text, secret
+
+
+def test_a_cluster_is_given_no_credentials(web, tmp_path, monkeypatch):
+    class Machines:
+        makers = 1
+
+        def make(self, media, progress):
+            raise AssertionError("credentials stay here")
+
+    @contextmanager
+    def on(self, address, place):
+        yield dataclasses.replace(self, cluster=Machines())
+
+    monkeypatch.setattr("mmvideo.adding.Adding.on", on)
+    web.files["/private/room.mp4"] = web.files["/room.mp4"]
+    with open_library(tmp_path / "l.mmv") as library:
+        url = f"http://{USER}:{quote(PASSWORD, safe='')}@{web.host}/private/room.mp4"
+        assert "cluster's machines" in library.add(url, ray="auto").failed[0].message
+    assert pickle.dumps(located(url)).find(PASSWORD.encode()) == -1
+    assert str(pickle.loads(pickle.dumps(located(url)))) == f"{web.url}/private/room.mp4"
 
 
 def test_secrets_end_with_the_program(web, tmp_path):
