@@ -358,3 +358,37 @@ def save_chat(folder: Path) -> Path:
     for part in (LlavaForConditionalGeneration(config), processor):
         part.save_pretrained(folder)
     return folder
+
+
+def save_idefics(folder: Path) -> Path:
+    """Save a small random Idefics 3, of the open line from Flamingo: pictures anywhere among the turns of a chat."""
+    import torch
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    torch.manual_seed(0)
+    marks = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+    special = ["<s>", "<pad>", "</s>", "<unk>", *marks, " ", "\n"]
+    tokenizer = _spelling(
+        special, names=["input_ids", "attention_mask"], bos="<s>", pad="<pad>", eos="</s>", unk="<unk>"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    words = {**TOWER, "model_type": "llama", "vocab_size": len(tokenizer), "num_key_value_heads": 4}
+    words |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "max_position_embeddings": 4096}
+    words |= {"initializer_range": 0.5}  # with the usual 0.02 it says the same about everything
+    config = Idefics3Config(
+        text_config=words,
+        vision_config={**TOWER, "image_size": 24, "patch_size": 6, "initializer_range": 0.5},
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=1,
+    )
+    pictures = Idefics3ImageProcessorPil(
+        do_image_splitting=False, size={"longest_edge": 24}, max_image_size={"longest_edge": 24}
+    )
+    processor = Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=CHAT)
+    model = Idefics3ForConditionalGeneration(config)
+    model.generation_config.eos_token_id = None  # else it stops at once where chance has it
+    for part in (model, processor):
+        part.save_pretrained(folder)
+    return folder
