@@ -2,8 +2,10 @@
 one of transformers."""
 
 import json
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -356,3 +358,14 @@ def test_example_frames_reach_a_model_of_transformers_in_their_turns(idefics):
     assert said == expected
     assert said != model.answer("Answer.", "And this?", [last], [Example("Which colour?", "Red.", last)])
     assert said != model.answer("Answer.", "And this?", [last])
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is here")
+def test_a_processor_with_a_part_for_videos_says_what_it_lacks(idefics, tmp_path):
+    """SmolVLM's, whose class transformers has for torchvision alone."""
+    folder = Path(shutil.copytree(idefics, tmp_path / "smol"))
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        told = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**told, "processor_class": "SmolVLMProcessor"}))
+    with pytest.raises(ModelError, match="pip install torchvision"):
+        load_answerer(str(folder), offline=True).answer("Answer.", "What?", [])
