@@ -2,6 +2,7 @@
 transformers itself."""
 
 import json
+import re
 import wave
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmvideo.encode import music
 from mmvideo.encode.clap import Clap
 from mmvideo.encode.weights import find
 from mmvideo.errors import ModelError, QueryError
+from mmvideo.export import hits_to_text
 from mmvideo.heard import moments_heard
 from mmvideo.hearing import sound_segments
 from mmvideo.pool import unit
@@ -165,6 +167,16 @@ def test_music_is_told_from_speech_and_noise(rate):
     assert "music" not in marks["speech"]
     assert marks["music"] == {"music"}
     assert marks["noise"] == {None}
+
+
+def test_what_a_sound_is_heard_in_is_printed_as_a_mark(tmp_path):
+    path = write_wav(tmp_path / "tune.wav", tune(6))
+    recipe = Recipe(visual="none", speech="none", screen="none", passages="none")
+    with Library.open(tmp_path / "l.mmv", sound=BandEncoder(), recipe=recipe) as library:
+        library.add(path)
+        hits = library.search("low", modalities=["sound"], limit=1)
+    assert hits[0].matches[0].text == "music"
+    assert re.search(r"heard at 00:00:0\d\.\d, in music  \(", hits_to_text(hits))
 
 
 def test_without_the_detector_speech_is_told_alone(monkeypatch):
