@@ -45,7 +45,7 @@ def save(family: str, folder: Path) -> Path:
 
 def tokenizer_of(family: str) -> Any:
     """A tokenizer of the family's class that spells every word."""
-    from transformers import CLIPTokenizer, Siglip2Tokenizer
+    from transformers import CLIPTokenizer, RobertaTokenizer, Siglip2Tokenizer, XLMRobertaTokenizer
 
     if family in ("clip", "metaclip-2", "x-clip"):
         spelled = [*LETTERS, *(letter + "</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
@@ -55,10 +55,41 @@ def tokenizer_of(family: str) -> Any:
         # As the published checkpoints have it: no attention mask, padding on the right.
         return Siglip2Tokenizer(vocabulary, [], padding_side="right", model_input_names=["input_ids"])
     if family == "siglip":
-        return _spelling(["</s>", "<unk>"], names=["input_ids"], pad="</s>", eos="</s>", unk="<unk>", bos="</s>")
-    if family in ("altclip", "clap", "pe-audio"):
-        return roberta(family)
+        return _pieces()
+    if family == "altclip":
+        special = ["<s>", "<pad>", "</s>", "<unk>"]
+        words = [(token, 0.0) for token in special] + [(token, -5.0) for token in ["▁", *LETTERS]]
+        return XLMRobertaTokenizer([*words, ("<mask>", 0.0)], model_max_length=512)
+    if family == "clap":
+        spelled = ["<s>", "<pad>", "</s>", "<unk>", *LETTERS, "Ġ", "<mask>"]  # Ġ is a space there
+        return RobertaTokenizer({token: n for n, token in enumerate(spelled)}, [], model_max_length=512)
+    if family == "pe-audio":
+        return roberta()
     return _bert()
+
+
+def _pieces() -> Any:
+    """SigLIP's tokenizer, of pieces that SentencePiece learns here from letters."""
+    import tempfile
+
+    import sentencepiece
+    from transformers import SiglipTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "pieces"
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter([*LETTERS, "a dog", "two women laughing"] * 9),
+            model_prefix=str(made),
+            vocab_size=110,
+            hard_vocab_limit=False,
+            model_type="unigram",
+            unk_id=2,
+            eos_id=1,
+            pad_id=0,
+            bos_id=-1,
+            minloglevel=2,
+        )
+        return SiglipTokenizer(str(made.with_suffix(".model")), model_input_names=["input_ids"])  # as published
 
 
 def _bert() -> Any:
@@ -70,7 +101,7 @@ def _bert() -> Any:
     return BertTokenizer({word: number for number, word in enumerate(words)}, model_max_length=512)
 
 
-def roberta(family: str) -> Any:
+def roberta() -> Any:
     """A tokenizer in RoBERTa's form: <s> … </s>, the padding's number is 1."""
     from tokenizers.processors import TemplateProcessing
 
@@ -266,7 +297,7 @@ def save_clap(folder: Path, *, fusion: bool = False) -> Path:
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
     torch.manual_seed(0)
-    tokenizer = roberta("clap")
+    tokenizer = tokenizer_of("clap")
     audio = {"spec_size": 64, "num_mel_bins": 32, "patch_size": 4, "patch_stride": [4, 4], "window_size": 4}
     audio |= {"depths": [1, 1], "num_attention_heads": [2, 4], "patch_embeds_hidden_size": 16, "hidden_size": 32}
     audio |= {"num_classes": 2, "projection_dim": 20, "enable_fusion": fusion, "aff_block_r": 2}
@@ -291,7 +322,7 @@ def save_pe_audio(folder: Path) -> Path:
     from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel
 
     torch.manual_seed(0)
-    tokenizer = roberta("pe-audio")
+    tokenizer = tokenizer_of("pe-audio")
     dac = {"encoder_hidden_size": 8, "downsampling_ratios": [2, 4], "codebook_dim": 8, "hidden_size": 16}
     heard = {**TOWER, "dac_config": dac, "num_key_value_heads": 4, "head_dim": 8, "max_position_embeddings": 512}
     text = {"model_type": "modernbert", "vocab_size": len(tokenizer), **TOWER, "pad_token_id": 1, "bos_token_id": 0}
