@@ -1,8 +1,8 @@
-"""Train a tiny CLIP and a tiny CLAP from nothing on the toy world of the tests, and keep their weights there.
+r"""Train a tiny CLIP and a tiny CLAP from nothing on the toy world of the tests, and keep their weights there.
 
     python scripts/train_tiny.py clip tests/weights/tiny-clip
     python scripts/train_tiny.py clap /tmp/once
-    python scripts/train_tiny.py clap tests/weights/tiny-clap --from /tmp/once \\
+    python scripts/train_tiny.py clap tests/weights/tiny-clap --from /tmp/once \
         --seed 11 --steps 300 --examples 40 --rate 7e-4
 
 Both are of transformers' real classes with real processors, so that the whole way from a file to a hit can be tested
@@ -228,7 +228,7 @@ def judge(kind: str, network: Any, words: Any, prepare: Any, combinations: list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=["clip", "clap"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=0)

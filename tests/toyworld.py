@@ -94,24 +94,28 @@ def play(what: Sound, numbers: np.random.Generator, seconds: float = 2.0) -> NDA
     lasts = 1.0  # a motion takes a second and begins again
     place = (time + numbers.uniform(0, lasts)) % lasts / lasts
     turns = {"rising": place - 0.5, "falling": 0.5 - place, "swaying": 0.5 * np.sin(4 * np.pi * place)}
-    turns[""] = 0.25 * sum(np.sin(2 * np.pi * (numbers.uniform(0.3, 5) * time + numbers.uniform())) for _ in range(2))
+    waves = [np.sin(2 * np.pi * (numbers.uniform(0.3, 5) * time + numbers.uniform())) for _ in range(2)]
+    turns[""] = 0.25 * (waves[0] + waves[1])
     middle = PITCHES[pitch] * 2 ** numbers.uniform(-0.15, 0.15) if pitch else _unnamed(numbers)
     frequency = middle * 2 ** (1.2 * turns.get(motion, np.zeros(len(time))))
     phase = np.cumsum(frequency) / RATE
     if source == "tone":
         sound = np.sin(2 * np.pi * phase)
     elif source == "chord":
-        sound = sum(np.sin(2 * np.pi * part * phase) for part in (1.0, 1.26, 1.5))
+        sound = np.sum([np.sin(2 * np.pi * part * phase) for part in (1.0, 1.26, 1.5)], axis=0)
     elif source == "buzz":
-        heard = [part * frequency < 0.5 * RATE for part in range(1, 11)]  # what is higher would come back lower
-        sound = sum(heard[n] * np.sin(2 * np.pi * (n + 1) * phase) / (n + 1) for n in range(10) if heard[n].any())
+        parts = [part for part in range(1, 11) if part * frequency.min() < 0.5 * RATE]
+        heard = [part * frequency < 0.5 * RATE for part in parts]  # what is higher would come back lower
+        waves = [np.sin(2 * np.pi * part * phase) / part for part in parts]
+        sound = np.sum([one * two for one, two in zip(heard, waves, strict=True)], axis=0)
     elif source == "noise":
         # white noise through a ring: a band an octave wide around the frequency
         slow = np.repeat(numbers.normal(0, 1, len(time) // 8 + 1), 8)[: len(time)]
         width = np.interp(np.arange(len(time)) * frequency.mean() / 2000, np.arange(len(slow)), slow)
         sound = width * np.sin(2 * np.pi * phase)
     elif source == "":
-        sound = sum(numbers.uniform(0, 1) / part * np.sin(2 * np.pi * part * phase) for part in range(1, 7))
+        waves = [numbers.uniform(0, 1) / part * np.sin(2 * np.pi * part * phase) for part in range(1, 7)]
+        sound = np.sum(waves, axis=0)
     else:
         every = numbers.uniform(0.09, 0.13)
         since = time % every

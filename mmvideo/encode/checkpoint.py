@@ -33,7 +33,12 @@ CUDA_BATCH = 512
 """Things tried together on a GPU."""
 
 
-_LACKING = {"sentencepiece": "sentencepiece", "protobuf": "protobuf", "video processor": "torchvision", "torchvision": "torchvision"}
+_LACKING = {
+    "sentencepiece": "sentencepiece",
+    "protobuf": "protobuf",
+    "video processor": "torchvision",
+    "torchvision": "torchvision",
+}
 """What to install where transformers' reason has a word: SigLIP's tokenizer, SmolVLM's part for videos."""
 
 
