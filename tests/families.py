@@ -335,7 +335,7 @@ def save_pe_audio(folder: Path) -> Path:
 
 
 def save_captioner(family: str, folder: Path) -> Path:
-    """Save a small random BLIP or GIT that writes text for pictures."""
+    """Save a small random BLIP, BLIP-2 or GIT that writes text for pictures."""
     import torch
     import transformers
 
@@ -344,6 +344,8 @@ def save_captioner(family: str, folder: Path) -> Path:
     if family == "blip":
         model = transformers.BlipForConditionalGeneration(blip_config(tokenizer))
         processor = transformers.BlipProcessor(_blip_processor(), tokenizer)
+    elif family == "blip-2":
+        model, processor = _blip2_captioner()
     else:
         words = {**_words(tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
         words |= {"max_position_embeddings": 64}
@@ -352,6 +354,29 @@ def save_captioner(family: str, folder: Path) -> Path:
     for part in (model, processor):
         part.save_pretrained(folder)
     return folder
+
+
+def _blip2_captioner() -> tuple[Any, Any]:
+    """BLIP-2 with OPT, whose every picture is a few tokens in front of the text."""
+    import transformers
+
+    ends = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
+    tokenizer = _spelling([*ends.values(), " "], names=["input_ids", "attention_mask"], **ends)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    words = {"model_type": "opt", "hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 1}
+    words |= {"num_attention_heads": 2, "ffn_dim": 32, "vocab_size": len(tokenizer), "max_position_embeddings": 128}
+    words |= {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "init_std": 0.5}
+    config = transformers.Blip2Config(
+        vision_config={**PICTURES, "initializer_range": 0.3},
+        qformer_config={**_words(tokenizer), "encoder_hidden_size": 32, "pad_token_id": 1},
+        text_config=words,
+        num_query_tokens=3,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    model = transformers.Blip2ForConditionalGeneration(config)
+    model.query_tokens.data.normal_()  # zeros as they are made: every query would see the same
+    model.language_projection.weight.data.normal_()
+    return model, transformers.Blip2Processor(_blip_processor(), tokenizer, num_query_tokens=3)
 
 
 CHAT = """{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}\
