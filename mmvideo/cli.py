@@ -23,6 +23,7 @@ from . import __version__, exchange
 from .asking import register as register_ask
 from .commands import register
 from .errors import MMVideoError
+from .onecore import always_one_core
 from .options import (
     add_query_options,
     count,
@@ -54,6 +55,7 @@ MARKS = ("\x02", "\x03")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    always_one_core()
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     if getattr(options, "verbose", False):
