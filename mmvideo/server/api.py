@@ -12,21 +12,25 @@ from threading import BoundedSemaphore, Lock
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, HTTPException, Query, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Query, Request, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from .. import subtitles
+from ..address import Address, is_address
 from ..cutting import clip, frame_jpeg, waveform
 from ..datatypes import Curve, Hit
 from ..editlist import FORMATS
-from ..errors import LibraryError, QueryError
+from ..errors import LibraryError, MediaError, QueryError
 from ..export import hit_to_dict
 from ..library import Library
+from ..media import file_state
+from ..remote import NETWORK
 from ..store import StoredMedia
 from . import asked
 from .jobs import Jobs
+from .ranges import passed_on
 from .shapes import (
     AddIn,
     CurveOut,
@@ -114,10 +118,11 @@ def _there(library: Library, media_id: int) -> StoredMedia:
     """Return a media whose file is still the one that was indexed: never serve what was put in its place."""
     stored = _stored(library, media_id)
     try:
-        stat = stored.media.path.stat()
-    except OSError:
+        path = stored.media.path
+        state = NETWORK.lately(path) if isinstance(path, Address) else file_state(path)
+    except MediaError:
         raise HTTPException(404, f"{stored.media.path.name}: the file is gone") from None
-    if (stat.st_size, stat.st_mtime_ns) != (stored.media.size, stored.media.mtime_ns):
+    if state != (stored.media.size, stored.media.mtime_ns):
         raise HTTPException(409, f"{stored.media.path.name}: changed since it was added; add it again")
     return stored
 
@@ -277,10 +282,12 @@ def _add_pieces(routes: APIRouter, library: Library) -> None:
     decoding = BoundedSemaphore(4)
 
     @routes.get("/media/{media_id}/file", response_class=FileResponse)
-    def file(media_id: MediaId) -> FileResponse:
+    def file(media_id: MediaId, request: Request) -> Response:
         """Return the recording itself, or ranges of it (206, 416, If-Range)."""
         media = _there(library, media_id).media
         kind = TYPES.get(media.path.suffix.lower(), "application/octet-stream")
+        if isinstance(media.path, Address):
+            return passed_on(media.path, kind, request.headers.get("range"), request.headers.get("if-range"))
         return FileResponse(media.path, media_type=kind, headers={"cache-control": "private, max-age=0"})
 
     @routes.get("/media/{media_id}/frame", response_class=Response)
@@ -353,9 +360,9 @@ def _add_jobs(routes: APIRouter, library: Library, writable: bool) -> None:
         """Begin to add files and folders; the job tells how far it is."""
         allowed()
         for path in what.paths:
-            if "\0" in path or not Path(path).expanduser().is_absolute():
+            if "\0" in path or not (is_address(path) or Path(path).expanduser().is_absolute()):
                 raise QueryError(f"{path!r}: name the whole path, such as /home/ada/videos")
-        return jobs.add([str(Path(path).expanduser()) for path in what.paths])
+        return jobs.add([path if is_address(path) else str(Path(path).expanduser()) for path in what.paths])
 
     @routes.delete("/media/{media_id}")
     def remove(media_id: MediaId) -> Removed:
