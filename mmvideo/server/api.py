@@ -126,6 +126,7 @@ def _add_pieces(routes: APIRouter, library: Library) -> None:
     waves: Kept[list[float]] = Kept(100)
     few = Few(DECODINGS)
 
+    @routes.head("/media/{media_id}/file", include_in_schema=False)
     @routes.get("/media/{media_id}/file", response_class=FileResponse, responses=RANGES)
     def file(media_id: MediaId) -> FileResponse:
         """Return the recording itself, or ranges of it (206, 416, If-Range)."""
