@@ -3,8 +3,8 @@
     python benchmarks/serving.py [LIBRARY] [--rounds 10]
 
 Without a library, one is made of `samples/`. The server is a process of its own, its models warm; the client keeps one
-connection. Each question is asked of the library and of the server, and then something that costs no work is asked, so
-that a change of the machine's speed meets all three.
+connection. In each round all questions are asked of the library, then of the server, and then as often something that
+costs no work, so that a change of the machine's speed meets all three.
 """
 
 from __future__ import annotations
@@ -93,30 +93,28 @@ def compared(
         client.request("GET", path)
         return client.getresponse().read()
 
-    took: dict[str, list[float]] = {
-        "the library": [],
-        "over HTTP": [],
-        "the server, by its own clock": [],
-        "no work": [],
+    ways: dict[str, Callable[[str], Any]] = {
+        "the library": lambda text: library.search(text, limit=LIMIT),
+        "over HTTP": lambda text: json.loads(fetched(f"/api/search?{urlencode({'q': text, 'limit': LIMIT})}")),
+        "no work": lambda _: fetched("/api/jobs/none"),
     }
+    took: dict[str, list[float]] = {way: [] for way in [*ways, "the server, by its own clock"]}
     for number in range(rounds + 2):
-        for text in questions:
-            path = f"/api/search?{urlencode({'q': text, 'limit': LIMIT})}"
-            hits, direct = timed(lambda text=text: library.search(text, limit=LIMIT))
-            answer, over = timed(lambda path=path: json.loads(fetched(path)))
-            _, nothing = timed(lambda: fetched("/api/jobs/none"))
-            assert [hit["score"] for hit in answer["hits"]] == [round(hit.score, 4) for hit in hits], text
-            if number >= 2:
-                for way, seconds in zip(took, (direct, over, answer["seconds"], nothing), strict=True):
-                    took[way].append(seconds)
+        answers = {way: [timed(ask, text) for text in questions] for way, ask in ways.items()}
+        for (hits, _), (answer, _) in zip(answers["the library"], answers["over HTTP"], strict=True):
+            assert [hit["score"] for hit in answer["hits"]] == [round(hit.score, 4) for hit in hits]
+        if number >= 2:
+            for way, timings in answers.items():
+                took[way] += [seconds for _, seconds in timings]
+            took["the server, by its own clock"] += [answer["seconds"] for answer, _ in answers["over HTTP"]]
     return took
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what a call returned, and the seconds that it took."""
+def timed(ask: Callable[[str], Any], text: str) -> tuple[Any, float]:
+    """Return an answer, and the seconds that it took."""
     started = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - started
+    answer = ask(text)
+    return answer, time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -4,8 +4,13 @@ import io
 import json
 import re
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import numpy as np
@@ -22,6 +27,7 @@ from .stubs import COLOURS, ColourEncoder, ScriptedTranscriber, WordEncoder
 from .test_sound import SeeingBandEncoder, tone
 from .toyworld import write_wav
 
+ROOT = Path(__file__).resolve().parent.parent
 SHOTS = (("red", 5), ("green", 6), ("blue", 4), ("red", 3))
 
 
@@ -344,3 +350,65 @@ def test_http_costs_little(http, served):
     over = median(lambda: http.get("/api/search", params=asked))
     # Stub encoders answer in a millisecond, so a ratio would measure only the sockets; HTTP itself may cost this much.
     assert over < library + 0.05
+
+
+NASTY = 'a"; filename="b.exe\r\nSet-Cookie: x=1\n\u2028 é.mp4'
+
+
+def test_no_name_breaks_out_of_a_header(tmp_path, films):
+    shutil.copy(films / "first.mp4", tmp_path / NASTY)
+    with (
+        opened(tmp_path / "l.mmv") as library,
+        Served(library) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        library.add(tmp_path / NASTY)
+        media = client.get("/api/media").json()[0]
+        assert media["name"] == NASTY
+        for piece in ("frame?t=1&download=true", "clip?start=0&end=1", "file"):
+            answer = client.get(f"/api/media/{media['id']}/{piece}")
+            assert answer.status_code == 200
+            assert "set-cookie" not in answer.headers
+            given = answer.headers.get("content-disposition", "")
+            assert all(character.isalnum() or character in " ;=*'%-_.~" for character in given), given
+            if piece != "file":
+                assert unquote(given.split("''")[1]).startswith(Path(NASTY).stem)
+        found = client.get("/api/export", params={"q": "green", "format": "edl"}).text
+        assert "Set-Cookie" in found
+        assert not any(line.startswith("Set-Cookie") for line in found.splitlines())
+
+
+def raw(served, *lines, body=b""):
+    """Send a request as it is, and return all that comes back."""
+    with socket.create_connection(served.url.removeprefix("http://").split(":"), timeout=20) as line:
+        line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        return b"".join(iter(lambda: line.recv(65536), b""))
+
+
+def test_a_second_host_is_refused(served):
+    here = served.url.removeprefix("http://")
+    ask = "GET /api/library HTTP/1.1"
+    assert b" 200 " in raw(served, ask, f"Host: {here}", "Connection: close").split(b"\r\n")[0]
+    for hosts in ((here, "evil.example"), ("evil.example", here), (here, here), ()):
+        answer = raw(served, ask, *(f"Host: {name}" for name in hosts), "Connection: close")
+        assert answer.split(b"\r\n")[0].split()[1] in (b"400", b"403"), hosts
+        assert b"folder" not in answer
+
+
+def test_a_slow_body_is_given_up(served, monkeypatch):
+    monkeypatch.setattr("mmvideo.server.guard.BODY_SECONDS", 0.5)
+    started = time.monotonic()
+    head = ("POST /api/media HTTP/1.1", f"Host: {served.url[7:]}", "Content-Type: application/json")
+    answer = raw(served, *head, "Content-Length: 1000", "Connection: close", body=b'{"pa')
+    assert answer.split()[1] == b"413"
+    assert b"too_large" in answer
+    assert time.monotonic() - started < 5
+
+
+def test_a_crowd_is_served():
+    run = [sys.executable, ROOT / "scripts/campaign_served.py", "--stubs", "--clients", "8", "--seconds", "3"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout)
+    assert set(figures["median and 95th of 100 (ms)"]) == {"search", "range", "thumbnail"}
+    assert figures["requests"] > 24

@@ -38,13 +38,14 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
+_RECORDINGS = dict.fromkeys(("video/*", "audio/*", "application/octet-stream"), _BYTES)
 RANGES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": _BYTES}},
-    206: {"description": "The range that was asked for", "content": {"application/octet-stream": _BYTES}},
+    200: {"content": _RECORDINGS},
+    206: {"description": "The ranges that were asked for", "content": {**_RECORDINGS, "multipart/byteranges": _BYTES}},
     416: {"model": Failure, "description": "No such bytes; Content-Range says how many there are"},
 }
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": _BYTES}}}
-CLIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": _BYTES}}}
+CLIP: dict[int | str, dict[str, Any]] = {200: {"content": _RECORDINGS}}
 
 
 def router(library: Library, *, writable: bool) -> APIRouter:

@@ -49,7 +49,7 @@ TEXTS = {
 
 
 FILES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string"}} for kind in sorted(set(TEXTS.values()))}}
+    200: {"content": {kind: {} for kind in sorted(set(TEXTS.values()))}}  # what is in them, their formats say
 }
 
 
