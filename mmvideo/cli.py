@@ -23,6 +23,7 @@ from . import __version__, exchange
 from .asking import register as register_ask
 from .commands import register
 from .errors import MMVideoError
+from .onecore import always_one_core
 from .options import (
     add_query_options,
     count,
@@ -54,6 +55,7 @@ MARKS = ("\x02", "\x03")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    always_one_core()
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     if getattr(options, "verbose", False):
@@ -414,6 +416,8 @@ def _print_hits(hits: list[Any], options: argparse.Namespace) -> int:
     elif not hits:
         print("nothing found", file=sys.stderr)
     else:
+        if not any(hit.sure for hit in hits):
+            print("nothing found that is sure; what comes nearest:", file=sys.stderr, flush=True)
         text = printable(hits_to_text(hits, explain=options.explain, marks=MARKS), newlines=True, keep="".join(MARKS))
         bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         for mark, code in zip(MARKS, ("\x1b[1m", "\x1b[22m") if bold else ("", ""), strict=True):

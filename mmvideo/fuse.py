@@ -7,6 +7,7 @@ is wrong (it once made one hit of a whole file).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -68,7 +69,7 @@ def either(one: float, other: float) -> float:
 
 def logistic(value: float, centre: float, scale: float) -> float:
     """Return the chance in (0, 1) that `value` stands for: one half at `centre`, 0.73 one `scale` above it."""
-    return float(1.0 / (1.0 + np.exp(np.clip(-(value - centre) / scale, -50.0, 50.0))))
+    return 1.0 / (1.0 + math.exp(min(50.0, max(-50.0, (centre - value) / scale))))
 
 
 def grow_peaks(
@@ -102,12 +103,15 @@ def grow_peaks(
     return found
 
 
-def snap(time: float, cuts: NDArray[np.float64], tolerance: float) -> float:
-    """Return the shot cut nearest to `time` if it is at most `tolerance` seconds away, else `time`."""
+def snap(times: NDArray[np.float64], cuts: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
+    """Return for each time the nearest shot cut (`cuts` ascending) if it is at most `tolerance` seconds away, else the
+    time."""
     if len(cuts) == 0:
-        return time
-    nearest = float(cuts[int(np.argmin(np.abs(cuts - time)))])
-    return nearest if abs(nearest - time) <= tolerance else time
+        return times
+    following = np.searchsorted(cuts, times)
+    before, after = cuts[np.maximum(following - 1, 0)], cuts[np.minimum(following, len(cuts) - 1)]
+    nearest = np.where(np.abs(before - times) <= np.abs(after - times), before, after)
+    return np.where(np.abs(nearest - times) <= tolerance, nearest, times)
 
 
 def fit(start: float, end: float, low: float, high: float, minimum: float = MINIMUM_LENGTH) -> tuple[float, float]:
@@ -238,7 +242,7 @@ def _moment(
     matches = tuple(candidate.match for candidate in sorted(chosen, key=_order(weight)))
     worth = [weight.get(match.modality, 1.0) * match.score for match in matches]
     if asked is None:
-        score = 1.0 - float(np.prod([1.0 - one for one in worth]))
+        score = 1.0 - math.prod(1.0 - one for one in worth)
     else:
         score = sum(worth) / sum(weight.get(modality, 1.0) for modality in asked)
     return Moment(anchor.media_id, anchor.match.start, anchor.match.end, score, matches)

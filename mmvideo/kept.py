@@ -11,10 +11,13 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """What was read of the last `most` media; several threads may ask."""
+    """What was read of the last media, as long as their `cost` together (1 each, if not given) is at most `most`;
+    several threads may ask."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, cost: Callable[[T], int] = lambda _: 1) -> None:
         self._most = most
+        self._cost = cost
+        self._spent = 0
         self._held: OrderedDict[tuple[int, int], T] = OrderedDict()
         self._lock = Lock()
 
@@ -25,7 +28,9 @@ class Kept(Generic[T]):
                 return self._held[key]
         value = read()
         with self._lock:
-            self._held[key] = value
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
+            if key not in self._held:  # nobody was quicker
+                self._held[key] = value
+                self._spent += self._cost(value)
+            while self._spent > self._most and len(self._held) > 1:
+                self._spent -= self._cost(self._held.popitem(last=False)[1])
         return value

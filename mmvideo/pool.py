@@ -60,7 +60,7 @@ def softmax_mean(similarities: ArrayLike, *, temperature: float = TEMPERATURE) -
     """Return the mean of `similarities` (n,), weighted by softmax(similarities / temperature)."""
     scores: NDArray[np.float64] = np.asarray(similarities, dtype=np.float64)
     weights = np.exp((scores - scores.max()) / temperature)
-    return float(np.average(scores, weights=weights))
+    return float(weights @ scores / weights.sum())
 
 
 def pool_windows(timeline: Timeline, windows: list[tuple[float, float]], *, how: Pooling = "mean") -> Vectors:

@@ -7,7 +7,6 @@ a hit do not depend on how many hits were asked for.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -39,14 +38,14 @@ from .heard import rank_heard
 from .hearing import asked_vector
 from .index import Nearest, cosines
 from .kept import Kept
+from .onecore import one_core
 from .pool import unit
-from .refine import chains, distinct, turn_down
+from .refine import chains, distinct, settled, turn_down
 from .routing import ROUTED, routed, stems
-from .said import first_said
+from .said import Saying, first_said
 from .said import saying as part_said
 from .seen import frame_shown, moments_seen
-from .shown import rank_shown
-from .spelling import spellings
+from .shown import Written, rank_shown
 from .spoken import Speech
 from .store import Store, StoredMedia, StoredSegment, unreadable
 
@@ -65,12 +64,13 @@ MANY = 200
 BACKGROUND = 2_000
 """Segment vectors that stand for "anything": a query's cosines with them tell what cosine is usual for it."""
 
-KEPT = 64
-"""Media whose frame vectors are kept in memory between searches (an hour: 7 MB at most)."""
+KEPT = 256 * 2**20
+"""Bytes of frame vectors that are kept in memory between searches (an hour: 7 MB at most)."""
 
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
 MEANING_CENTRE, MEANING_SCALE = 0.34, 0.07  # cosine of sentence vectors
+SCREEN_CENTRE, SCREEN_SCALE = 0.45, 0.06  # the same of text on screen: a few words are near to much
 KNOWN_COSINES = {"conse": (0.36, 0.03)}
 """Visual models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
 
@@ -102,15 +102,16 @@ class Searcher:
         self._models = models
         self._indexes: dict[Modality, tuple[int, Nearest | None]] = {}
         self._backgrounds: dict[Modality, tuple[int, Vectors]] = {}
-        self._timelines: Kept[Timeline | None] = Kept(KEPT)
-        self._shown: dict[Modality, tuple[int, Counter[str]]] = {}
+        self._timelines: Kept[Timeline | None] = Kept(KEPT, _size)
+        self._shown: dict[Modality, tuple[int, Written]] = {}
+        self._counts: dict[Modality, tuple[int, int]] = {}
         self._names: frozenset[str] | None = None
         self._speech = Speech(store)
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
         modalities = question.modalities(query)
-        with self._store.snapshot():
+        with one_core(), self._store.snapshot():
             return self._search(query, modalities)
 
     def _search(self, query: Query, modalities: Sequence[Modality]) -> list[Hit]:
@@ -144,7 +145,7 @@ class Searcher:
 
     def rankings(self, query: Query, modalities: Sequence[Modality]) -> dict[Modality, list[Candidate]]:
         """Return what each modality finds by itself in the whole library, before they are weighed."""
-        with self._store.snapshot():
+        with one_core(), self._store.snapshot():
             return self._rank_wanted(query, modalities, None, 10)
 
     def names(self) -> frozenset[str]:
@@ -152,6 +153,14 @@ class Searcher:
         if self._names is None:
             self._names = stems(getattr(self._models.visual(), "labels", ()))
         return self._names
+
+    def _has(self, modality: Modality) -> bool:
+        """Tell whether there is any segment of a modality: counted once for each state of the library."""
+        generation = self._store.generation(modality)
+        known = self._counts.get(modality)
+        if known is None or known[0] != generation:
+            known = self._counts[modality] = (generation, self._store.count(modality))
+        return known[1] > 0
 
     def _routed(self) -> bool:
         model = self._store.models.get("visual")
@@ -163,17 +172,17 @@ class Searcher:
         rankings: dict[Modality, list[Candidate]] = {}
         if "visual" in modalities and (vector := self._visual_vector(query)) is not None:
             rankings["visual"] = self._see(vector, chosen, wanted, query.where, pictured=query.image is not None)
-        if "speech" in modalities and query.text and self._store.count("speech"):
+        if "speech" in modalities and query.text and self._has("speech"):
             rankings["speech"] = self._hear(query.text, chosen, wanted)
-        if "screen" in modalities and query.text and self._store.count("screen"):
+        if "screen" in modalities and query.text and self._has("screen"):
             rankings["screen"] = self._read(query.text, chosen, wanted)
-        if "caption" in modalities and query.text and self._store.count("caption"):
+        if "caption" in modalities and query.text and self._has("caption"):
             rankings["caption"] = self._read(query.text, chosen, wanted, "caption")
         if "sound" in modalities and (vector := self._sound_vector(query)) is not None:
             rankings["sound"] = self._sounds(vector, chosen, wanted)
         return {
             modality: [
-                replace(candidate, match=trimmed)
+                candidate if trimmed is candidate.match else replace(candidate, match=trimmed)
                 for candidate in ranking
                 if (trimmed := clip(candidate.match, query.where)) is not None
             ]
@@ -188,7 +197,7 @@ class Searcher:
                 f"{stored.media.path}: has no moment {time:g} s; it lasts from {stored.media.start:g} to "
                 f"{stored.media.end:g} s"
             )
-        with self._store.snapshot():
+        with one_core(), self._store.snapshot():
             timeline = self._timeline(stored.id)
             if timeline is not None and len(timeline.times):
                 found = self._see(frame_shown(timeline, time), None, limit + 1, pictured=True)
@@ -229,28 +238,28 @@ class Searcher:
     def _telling(self, texts: Sequence[str | None], on_screen: bool) -> set[str]:
         """Return the folded words that are to be marked in what was found."""
         asked = [word for text in texts if text for word in words.parse(text).words]
-        spelt = [other for word in asked for other in spellings(word, self._vocabulary())] if on_screen else []
+        spelt = [other for word in asked for other in self._written().spellings(word)] if on_screen else []
         said = [token for some in self._speech.forms(asked).values() for form in some for token in form.split()]
         return {*asked, *spelt, *said}
 
     def curve(self, query: Query, media_id: int) -> Curve:
         """Return how well each moment of one media answers a query, per modality."""
         modalities = question.modalities(query)
-        with self._store.snapshot():
+        with one_core(), self._store.snapshot():
             seen = said = None
             timeline = self._timeline(media_id) if "visual" in modalities else None
             if timeline is not None and len(timeline.times) and (vector := self._visual_vector(query)) is not None:
                 _, half, scale = self._measure(vector, query.image is not None)
                 raw = (timeline.vectors @ vector)[timeline.rows]
                 seen = np.array([logistic(float(s), half, scale) for s in raw])
-            if "speech" in modalities and query.text and self._store.count("speech"):
+            if "speech" in modalities and query.text and self._has("speech"):
                 said = tuple(candidate.match for candidate in self._hear(query.text, [media_id], CANDIDATES))
         return Curve(timeline.times if seen is not None and timeline else np.zeros(0), seen, said or ())
 
     # Visual
 
     def _visual_vector(self, query: Query) -> Vectors | None:
-        if self._store.count("visual") == 0:
+        if not self._has("visual"):
             return None
         encoder = self._models.visual()
         text = encoder.encode_texts([words.plain(query.text)])[0] if query.text else None
@@ -324,21 +333,15 @@ class Searcher:
         found = []
         for segment_id in self._closer(segments, cosine, by_words):
             segment = segments[segment_id]
-            spoken = self._speech.utterances(segment.media_id, generation)
-            saying = part_said(segment.segment, spoken, forms, vector, cosine[segment_id], usual)
-            by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
+            spoken = self._speech.utterances(segment.media_id, generation, len(vector))
+            sayings = part_said(segment.segment, spoken, forms, vector, cosine[segment_id], usual)
             worth = by_words.get(segment_id, 0.0)
-            score = either(by_meaning, worth)
-            time = saying.start
+            first = None
             if worth > 0:
                 transcript = self._speech.transcript(segment.media_id, generation)
-                time = first_said(segment.segment, transcript, forms, time)
-            start, end = min(saying.start, time), max(saying.end, time)
-            match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
-            match = replace(match, reasons=(("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth)))
-            found.append(Candidate(segment.media_id, match))
-        found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
-        return found[: 5 * limit]
+                first = first_said(segment.segment, transcript, forms, sayings[0].start)
+            found.append([Candidate(segment.media_id, _spoken_match(saying, worth, first)) for saying in sayings])
+        return settled(found)[: 5 * limit]
 
     def _closer(self, segments: Iterable[int], cosine: Mapping[int, float], by_words: Mapping[int, float]) -> list[int]:
         """Return the passages worth a closer look, by what they score as wholes: parts of the others score no better
@@ -363,27 +366,27 @@ class Searcher:
 
         def meanings(ids: Sequence[int]) -> dict[int, tuple[float, float]]:
             cosine = {} if vector is None else self._cosines_of(modality, ids, vector)
-            return {i: (value, logistic(value, MEANING_CENTRE, MEANING_SCALE)) for i, value in cosine.items()}
+            return {i: (value, logistic(value, *scale)) for i, value in cosine.items()}
 
-        asked, vocabulary = words.parse(text), self._vocabulary(modality)
+        scale = (SCREEN_CENTRE, SCREEN_SCALE) if modality == "screen" else (MEANING_CENTRE, MEANING_SCALE)
+        asked, written = words.parse(text), self._written(modality)
         found = rank_shown(
-            asked, self._store, vocabulary, meant, meanings, media=chosen, weight=WORDS_WEIGHT, modality=modality
+            asked, self._store, written, meant, meanings, media=chosen, weight=WORDS_WEIGHT, modality=modality
         )
         return found[: 5 * limit]
 
-    def _vocabulary(self, modality: Modality = "screen") -> Counter[str]:
-        """Return in how many texts of a modality each word stands."""
+    def _written(self, modality: Modality = "screen") -> Written:
+        """Return the words of all texts of a modality."""
         generation = self._store.generation(modality)
         known = self._shown.get(modality)
         if known is None or known[0] != generation:
-            counted = Counter(word for text in self._store.texts(modality) for word in set(words.tokens(text)))
-            known = self._shown[modality] = (generation, counted)
+            known = self._shown[modality] = (generation, Written(self._store.texts(modality)))
         return known[1]
 
     # Sound
 
     def _sound_vector(self, query: Query) -> Vectors | None:
-        encoder = self._models.sound() if self._store.count("sound") else None
+        encoder = self._models.sound() if self._has("sound") else None
         return None if encoder is None else asked_vector(query, encoder, window=self._store.recipe.sound_window)
 
     def _sounds(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
@@ -448,3 +451,18 @@ class Searcher:
             for match in moment.matches
         )
         return Hit(stored.media.path, start, end, moment.score, matches, moment.media_id)
+
+
+def _spoken_match(saying: Saying, worth: float, first: float | None) -> Match:
+    """Return the match of what is said; `worth` is the chance that its words make it an answer, `first` when the first
+    of them is said."""
+    by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
+    time = saying.start if first is None else first
+    start, end = min(saying.start, time), max(saying.end, time)
+    reasons = (("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth))
+    score, text = either(by_meaning, worth), saying.text or None
+    return Match("speech", score, start, end, time, text, saying.similarity, worth > 0, reasons=reasons)
+
+
+def _size(timeline: Timeline | None) -> int:
+    return 1 if timeline is None else timeline.vectors.nbytes

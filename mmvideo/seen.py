@@ -31,9 +31,11 @@ def moments_seen(
     edges = timeline.edges()
     step = float(np.median(np.diff(edges)))
     found = []
-    for peak in grow_peaks(steadied(timeline, scores), floor=centre, fraction=GROWTH, limit=limit):
+    peaks = grow_peaks(steadied(timeline, scores), floor=centre, fraction=GROWTH, limit=limit)
+    borders = np.array([(peak.first, peak.last + 1) for peak in peaks], dtype=int).reshape(-1, 2)
+    ends = snap(edges[borders], timeline.cuts, step).tolist()
+    for peak, (start, end) in zip(peaks, ends, strict=True):
         similarity = softmax_mean(scores[peak.first : peak.last + 1])
-        start, end = (snap(float(edges[i]), timeline.cuts, step) for i in (peak.first, peak.last + 1))
         best = peak.first + int(np.argmax(scores[peak.first : peak.last + 1]))
         time = float(timeline.times[best])
         start, end = min(start, time), max(end, time)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import words
 from .datatypes import Match, Modality
@@ -14,10 +15,35 @@ LOOKED_AT = 200
 """Texts that hold some of the words, best first, that are looked at."""
 
 
+REMEMBERED = 1_000
+"""Words of queries of which is remembered how they are spelt."""
+
+
+class Written:
+    """The words of all texts on screen (or of another modality), and in how many texts each stands."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = 0
+        self.counts: Counter[str] = Counter()
+        for text in texts:
+            self.texts += 1
+            self.counts.update(set(words.tokens(text)))
+        self._spelt: dict[str, dict[str, float]] = {}
+
+    def spellings(self, word: str) -> dict[str, float]:
+        """Return the words that may stand for a folded word of a query, with what each counts for in (0, 1]."""
+        known = self._spelt.get(word)
+        if known is None:
+            if len(self._spelt) >= REMEMBERED:
+                self._spelt.clear()
+            known = self._spelt[word] = spellings(word, self.counts)
+        return known
+
+
 def rank_shown(
     asked: words.WordQuery,
     store: Store,
-    vocabulary: Mapping[str, int],
+    written: Written,
     meant: Sequence[StoredSegment],
     meanings: Callable[[Sequence[int]], Mapping[int, tuple[float, float]]],
     *,
@@ -27,13 +53,12 @@ def rank_shown(
 ) -> list[Candidate]:
     """Return the texts on screen (or of another `modality`) that answer a query, best first.
 
-    `vocabulary` tells in how many texts each word stands, `meant` are texts near in meaning, `meanings` gives the
+    `written` knows all words, `meant` are texts near in meaning, `meanings` gives the
     cosine and what it is worth, in [0, 1], for the ids of segments that have vectors. `weight` is what a text with
     every word is worth. Quoted phrases must occur as they are.
     """
-    spelt = {word: spellings(word, vocabulary) for word in asked.words}
-    total = store.text_count(modality)
-    rarity = {word: words.rarity(sum(vocabulary[s] for s in some), total) for word, some in spelt.items()}
+    spelt = {word: written.spellings(word) for word in asked.words}
+    rarity = {word: words.rarity(sum(written.counts[s] for s in some), written.texts) for word, some in spelt.items()}
     any_word = asked.any_word if asked.phrases else " OR ".join(f'"{s}"' for some in spelt.values() for s in some)
     hold = store.match_words(any_word, modality, media=media, limit=LOOKED_AT) if any_word else []
     segments = {segment.id: segment for segment, _ in hold}

@@ -43,10 +43,8 @@ def test_the_floor_of_a_media_that_is_all_relevant_comes_from_elsewhere():
 
 def test_snap_only_to_a_near_cut():
     cuts = np.array([2.0, 10.0])
-    assert snap(2.4, cuts, 0.5) == 2.0
-    assert snap(9.6, cuts, 0.5) == 10.0
-    assert snap(5.0, cuts, 0.5) == 5.0
-    assert snap(5.0, np.zeros(0), 0.5) == 5.0
+    assert snap(np.array([[2.4, 9.6], [5.0, 0.0]]), cuts, 0.5).tolist() == [[2.0, 10.0], [5.0, 0.0]]
+    assert snap(np.array([5.0]), np.zeros(0), 0.5).tolist() == [5.0]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "times", "words", "written"},
+    {"datatypes", "errors", "examples", "onecore", "times", "words", "written"},
     {
         "media",
         "decode",

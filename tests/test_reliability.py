@@ -256,6 +256,27 @@ def test_memory_is_bounded(films):
     assert "\n" not in str(refused.value)
 
 
+def test_who_keeps_the_times_of_frames_does_not_keep_the_frames(films):
+    """Ten hours of film once took gigabytes: each batch's times lay in the memory of its pictures."""
+    import tracemalloc
+
+    with opened_sandbox(30.0) as box:
+        media = box.probe(films / "first.mp4")
+        tracemalloc.start()
+        try:
+            times, pictures = [], 0
+            with box.sample_frames(media, interval=0.1, batch=4) as batches:
+                for frames in batches:
+                    times.append(frames.times)
+                    pictures += frames.images.nbytes
+                    del frames
+            held = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert len(times) > 4
+    assert held < 0.3 * pictures, (held, pictures)
+
+
 @LINUX
 def test_workers_end_with_a_killed_parent(films):
     code = (

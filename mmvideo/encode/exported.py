@@ -43,17 +43,29 @@ class Exported:
     """A network in a file; call it with its inputs by name, each (n, …), for its output (n, dim) float32."""
 
     def __init__(self, file: Path) -> None:
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()  # on Windows the switch in `mmvideo/__init__.py` does not exist
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what fails is told by an exception, and torch computes it
-        options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self._session = session(file)
 
     def __call__(self, inputs: Arrays) -> NDArray[np.float32]:
         """Return the output."""
         return np.asarray(self._session.run(None, dict(inputs))[0], np.float32)
+
+
+def session(file: Path, *, arena: bool = True) -> Any:
+    """Return an `onnxruntime.InferenceSession` over a file, on the CPU and all cores that this process may use.
+
+    Its threads sleep when they have nothing to do. By default they spin for a while, which takes the time from what
+    else is computed: speech is recognised while frames are encoded. Without an `arena`, memory is given back after each
+    picture, which matters where pictures differ in size.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # on Windows the switch in `mmvideo/__init__.py` does not exist
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is told by an exception, and torch computes it
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.enable_cpu_mem_arena = arena
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def possible() -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from ..datatypes import Images, ModelId
 from ..errors import ModelError
 from ..written import Box, ScreenLine, ShownWord
+from .exported import session
 from .packaged import file_hash, package_file
 
 INSTALL = 'pip install "mmvideo[screen]"'
@@ -83,18 +84,23 @@ class RapidOcr:
 
     def _load(self) -> Any:
         try:
+            from omegaconf import flag_override
             from rapidocr import RapidOCR
         except ImportError as error:
             raise ModelError(f"rapidocr: cannot be loaded ({error}); {INSTALL}") from error
-        detect, recognise = map(str, self._files)
-        return RapidOCR(
+        detect, recognise = self._files
+        engine = RapidOCR(
             params={
                 "Global.log_level": "critical",  # it announces every model that it loads
-                "Det.model_path": detect,
-                "Rec.model_path": recognise,
+                "Det.model_path": str(detect),
+                "Rec.model_path": str(recognise),
                 "Det.limit_side_len": SMALLEST,
             }
         )
+        with flag_override(engine.cfg, "allow_objects", True):
+            engine.cfg.Det.session = session(detect, arena=False)
+            engine.cfg.Rec.session = session(recognise, arena=False)
+        return engine
 
 
 def _box(corners: Any, width: int, height: int) -> Box:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..datatypes import ModelId, Vectors
 from ..errors import ModelError
+from ..onecore import one_core
 from .exported import Exported, exported
 from .weights import Weights
 
@@ -94,7 +95,11 @@ class Sentence:
         for first in range(0, len(by_length), BATCH):
             rows = by_length[first : first + BATCH]
             some = [encodings[row] for row in rows]
-            vectors[rows] = self._network.pooled(some) if portable is None else portable(_padded(some))
+            if portable is not None:
+                vectors[rows] = portable(_padded(some))
+                continue
+            with one_core():
+                vectors[rows] = self._network.pooled(some)
         return vectors
 
     def _portable(self, *, make: bool) -> Exported | None:

@@ -265,7 +265,7 @@ def _most_frames(media: Media, short_side: int | None, batch: int = 32) -> int:
 
 def _frames(header: dict[str, Any], data: bytearray) -> Frames:
     count, height, width = _shape(header)
-    times = np.frombuffer(data, np.float64, count)
+    times = np.frombuffer(data, np.float64, count).copy()  # whoever keeps the times must not keep the pictures
     return Frames(np.frombuffer(data, np.uint8, offset=8 * count).reshape(count, height, width, 3), times)
 
 

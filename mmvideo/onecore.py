@@ -1,0 +1,46 @@
+"""NumPy's products on one core while a query is answered or a sentence encoded.
+
+OpenBLAS waits for its threads in a loop. Where something else computes (an `add`, a browser), the wait lasts until the
+scheduler gives the other thread its turn, for each of the dozens of small products in a sentence: a query took 670 ms
+instead of 20 beside two busy processes. On an idle machine the second core gains nothing at these sizes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
+
+_held = Lock()
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep BLAS to one thread inside, in the whole process, and give it back what it had.
+
+    Where another thread is inside already, nothing changes: only who took the threads away may give them back.
+    """
+    if not _held.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _held.release()
+
+
+def always_one_core() -> None:
+    """Keep BLAS to one thread from now on: for a process of our own, before NumPy is imported."""
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
