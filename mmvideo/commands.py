@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -94,8 +95,9 @@ def storyboard(opener: Opener, options: argparse.Namespace) -> int:
 
 
 def timeline(opener: Opener, options: argparse.Namespace) -> int:
-    """Draw how well each moment of a media answers a query."""
-    from .graph import draw_curve
+    """Draw how well each moment of a media answers a query, over its sound."""
+    from .cutting import waveform
+    from .graph import POINTS, draw_curve
 
     text = " ".join(options.text)
     with opener(options) as library:
@@ -103,8 +105,12 @@ def timeline(opener: Opener, options: argparse.Namespace) -> int:
         curve = library.curve(stored.media.path, text)
         hits = [hit for hit in library.search(text, media=_literal(stored.media.path)) if hit.media_id == stored.id]
         seen = library.timeline(stored.media.path)
+        wave = []
+        with contextlib.suppress(MediaError):  # the recording may be elsewhere by now: its curve is known all the same
+            wave = waveform(stored.media, POINTS, decoding=library.decoding)
     cuts = [] if seen is None else [float(cut) for cut in seen.cuts]
-    _saved(draw_curve(stored.media, curve, hits, cuts, title=f"{stored.media.path.name}: {text}"), options.out)
+    title = f"{stored.media.path.name}: {text}"
+    _saved(draw_curve(stored.media, curve, hits, cuts, wave=wave, title=title), options.out)
     return 0
 
 

@@ -105,6 +105,20 @@ class MediaOut(BaseModel):
 class MediaDetail(MediaOut):
     """A recording with its shot cuts (seconds), the number of its segments, and notes."""
 
+    model_config = _example(
+        id=1,
+        name="harbour.mp4",
+        path="/films/harbour.mp4",
+        start=0.0,
+        duration=61.0,
+        video=True,
+        audio=True,
+        width=1280,
+        height=720,
+        cuts=[4.2, 13.0],
+        segments={"visual": 14, "speech": 9},
+        notes=[],
+    )
     cuts: list[float]
     segments: dict[str, int]
     notes: list[str]
@@ -132,6 +146,7 @@ class LibraryOut(BaseModel):
 class CurveOut(BaseModel):
     """How well each moment answers: `seen[i]` in [0, 1] at `times[i]` seconds, and passages with their scores."""
 
+    model_config = _example(times=[0.0, 1.0, 2.0], seen=[0.02, 0.91, 0.4], said=[])
     times: list[float]
     seen: list[float]
     said: list[MatchOut]
@@ -163,4 +178,5 @@ class JobOut(BaseModel):
 class Removed(BaseModel):
     """The path of what was removed from the library; the file itself stays."""
 
+    model_config = _example(removed="/films/harbour.mp4")
     removed: str
