@@ -54,8 +54,9 @@ def main() -> int:
         place = options.library or made(Path(name), stubs=options.stubs)
         figures = campaign(place, options.clients, options.seconds, stubs=options.stubs)
     print(json.dumps(figures, indent=2, ensure_ascii=False))
-    grown = figures["memory at the end (MB)"] > GROWTH * figures["memory when warm (MB)"]
-    return 1 if figures["errors"] or (grown and options.seconds > WARM) else 0
+    held = figures["memory every 10 s, of the server and of all (MB)"]
+    grown = any(end > GROWTH * warm for warm, end in zip(held[0], held[-1], strict=True))
+    return 1 if figures["errors"] or grown else 0
 
 
 def campaign(place: Path, clients: int, seconds: float, *, stubs: bool) -> dict[str, Any]:
@@ -66,10 +67,10 @@ def campaign(place: Path, clients: int, seconds: float, *, stubs: bool) -> dict[
         started = time.monotonic()
         for thread in threads:
             thread.start()
-        time.sleep(min(WARM, seconds / 2))
-        warm = memory(process.pid)
-        time.sleep(max(0.0, started + seconds - time.monotonic()))
-        end = memory(process.pid)
+        held: list[list[float]] = []
+        while time.monotonic() < started + seconds:
+            time.sleep(max(0.0, min(started + (len(held) + 1) * WARM, started + seconds) - time.monotonic()))
+            held.append(memory(process.pid))
         crowd.over.set()
         for thread in threads:
             thread.join(60)
@@ -88,8 +89,7 @@ def campaign(place: Path, clients: int, seconds: float, *, stubs: bool) -> dict[
             kind: [round(1000 * statistics.median(times)), round(1000 * times[int(0.95 * len(times))])]
             for kind, times in sorted(waits.items())
         },
-        "memory when warm (MB)": warm,
-        "memory at the end (MB)": end,
+        "memory every 10 s, of the server and of all (MB)": held,
         "errors": errors[:10],
     }
 
@@ -231,17 +231,21 @@ def serving(place: Path, *, stubs: bool) -> Iterator[tuple[subprocess.Popen[byte
             process.terminate()
 
 
-def memory(pid: int) -> float:
-    """Return the megabytes that a process and those that it started hold in memory (Linux)."""
-    pids, held = [pid], 0.0
+def memory(pid: int) -> list[float]:
+    """Return the megabytes that a process holds in memory, and with those that it started (Linux)."""
+    pids, held = [pid], []
     while pids:
         one = pids.pop()
         try:
-            pids += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
-            held += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+            pids += [
+                int(child)
+                for task in Path(f"/proc/{one}/task").iterdir()
+                for child in (task / "children").read_text().split()
+            ]
+            held.append(int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
         except OSError:
             continue
-    return round(held, 1)
+    return [round(held[0], 1), round(sum(held), 1)]
 
 
 if __name__ == "__main__":

@@ -198,6 +198,16 @@ def test_the_commands(library, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("mmvideo.cli._library", lambda options, **_: Opened())
     assert main(["clip", "film.mp4", "0:05-7", "-o", str(tmp_path / "c.mp4"), "--exact"]) == 0
     assert probe(tmp_path / "c.mp4").duration == pytest.approx(2, abs=0.15)
+    capsys.readouterr()
+    assert main(["search", "green", "--in", "visual", "--json"]) == 0
+    found = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO(found))
+    assert main(["clip", "-", "-o", str(tmp_path / "h.mp4"), "--exact"]) == 0
+    best = json.loads(found)[0]
+    assert probe(tmp_path / "h.mp4").duration == pytest.approx(best["end"] - best["start"], abs=0.15)
+    monkeypatch.setattr("sys.stdin", io.StringIO("nothing found"))
+    assert main(["clip", "-", "-o", str(tmp_path / "h.mp4")]) != 0
+    assert main(["clip", "film.mp4", "-o", str(tmp_path / "h.mp4")]) != 0
     assert main(["storyboard", "green", "-o", str(tmp_path / "s.jpg")]) == 0
     with Image.open(tmp_path / "s.jpg") as sheet:
         assert sheet.width > 300

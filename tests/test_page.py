@@ -246,14 +246,14 @@ def test_hovering_scrubs_through_the_hit(page):
     until(page, f"document.querySelector('#cards .shot img').src.endsWith({still!r})")
 
 
-def test_weak_hits_wait_until_they_are_asked_for(page, served):
+def test_what_is_less_sure_waits_until_it_is_asked_for(page, served):
     hits = served.library.search("green", limit=30)
-    sure = sum(hit.score >= 0.25 for hit in hits)
+    sure = sum(hit.sure for hit in hits)
     assert 0 < sure < len(hits)
     ask(page, "green")
     assert page.locator("#cards .card").count() == sure
-    assert page.locator("#weaker").inner_text() == f"{len(hits) - sure} weaker moment{'s'[: len(hits) - sure - 1]}"
-    page.click("#weaker")
+    assert page.locator("#unsure").inner_text() == f"{len(hits) - sure} less sure"
+    page.click("#unsure")
     assert page.locator("#cards .card").count() == len(hits)
     assert (
         page.evaluate("[...document.getElementById('cards').children].findIndex((one) => one.matches(':focus-within'))")
@@ -300,7 +300,7 @@ def test_axe_finds_nothing(browser, served, scheme, width):
     for page in watched(browser, served.url, **look):
         assert broken(page) == []
         ask(page, "flour and green")
-        page.click("#weaker")
+        page.click("#unsure")
         assert broken(page) == []
         page.locator("#cards .card", has_text="Bread").first.click()
         now(page)
@@ -420,6 +420,32 @@ def test_an_empty_library_explains_and_is_filled(browser, films, tmp_path):
         page.click("#remove")
         until(page, "document.getElementById('cards').children.length === 0")
         context.close()
+
+
+def test_a_transcript_is_text(browser, tmp_path):
+    class Hostile(ScriptedTranscriber):
+        SENTENCES = (
+            f"The ferry {NASTY} left.",
+            "</span><script>window.hacked=1</script> bread",
+            "Violins & <b>bows</b>.",
+        )
+
+    make_sound(tmp_path / "talk.mp3")
+    with Library.open(tmp_path / "l.mmv", speech=Hostile("hostile"), passages=WordEncoder(), visual="none") as library:
+        library.add(tmp_path / "talk.mp3")
+        with Served(library) as server:
+            for page in watched(browser, server.url):
+                ask(page, "ferry")
+                card = page.locator("#cards .card").first
+                assert NASTY in card.text_content()
+                assert card.locator("mark").first.text_content() == "ferry"
+                card.click()
+                page.wait_for_selector("#lines button")
+                assert [line.text_content()[5:] for line in page.locator("#lines button").all()] == list(
+                    Hostile.SENTENCES
+                )
+                page.fill("#within", "b>bows")
+                assert page.locator("#lines b, #lines script, #lines img, #cards b b").count() == 0
 
 
 def test_names_and_words_are_text(page):

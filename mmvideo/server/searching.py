@@ -55,7 +55,13 @@ FILES: dict[int | str, dict[str, Any]] = {
 
 def hit_out(hit: Hit) -> dict[str, Any]:
     """Return a hit as `HitOut` describes it: `hit_to_dict`, with what the page needs beside it."""
-    beside = {"media_id": hit.media_id, "name": shown(hit.path.name), "time": round(hit.time, 3), "text": hit.text}
+    beside = {
+        "media_id": hit.media_id,
+        "name": shown(hit.path.name),
+        "time": round(hit.time, 3),
+        "text": hit.text,
+        "sure": hit.sure,
+    }
     return {**hit_to_dict(hit), **beside}
 
 

@@ -39,7 +39,8 @@ class MatchOut(BaseModel):
 
 
 class HitOut(BaseModel):
-    """A hit as `mmvideo search --json` prints it, with the media's id and name and the best moment."""
+    """A hit as `mmvideo search --json` prints it, with the media's id and name, the best moment, and whether the hit is
+    likelier right than not (`sure`)."""
 
     path: str
     start: float
@@ -50,6 +51,7 @@ class HitOut(BaseModel):
     name: str
     time: float
     text: str | None
+    sure: bool
 
 
 class Found(BaseModel):
@@ -66,6 +68,7 @@ class Found(BaseModel):
                 "time": 13.0,
                 "score": 0.87,
                 "text": None,
+                "sure": True,
                 "matches": [
                     {
                         "modality": "visual",

@@ -1,7 +1,7 @@
 // The page: what is asked, what is shown, and the keys.
 import { ask, clock, element, frameUrl, NAMES, query } from "./api.js";
 import { openAdding, setUpAdding } from "./adding.js";
-import { hitCard, mediaCard, WEAK } from "./cards.js";
+import { hitCard, mediaCard } from "./cards.js";
 import { Player } from "./player.js";
 
 const $ = (id) => document.getElementById(id);
@@ -41,7 +41,7 @@ function showMedia() {
   state.current = -1;
   const media = [...state.media.values()];
   $("heading").textContent = "Recordings";
-  $("exports").hidden = $("weaker").hidden = true;
+  $("exports").hidden = $("unsure").hidden = true;
   $("cards").replaceChildren(...media.map((one) => mediaCard(one, () => player.open(one, one.start, null, []))));
   $("empty").hidden = media.length > 0;
   say(media.length ? `${media.length} recording${media.length > 1 ? "s" : ""}, ${clock(state.library.seconds)} to search in` : "");
@@ -95,14 +95,14 @@ function withUpload(asked, signal) {
 }
 
 function summary(seconds) {
-  const sure = state.hits.filter((hit) => hit.score >= WEAK).length;
+  const sure = state.hits.filter((hit) => hit.sure).length;
   const count = (many) => `${many} moment${many === 1 ? "" : "s"}`;
   if (!state.hits.length) return "Nothing fits. Try other words, or a lower score.";
   if (!sure) return `Nothing fits well; the nearest ${count(state.hits.length)} in ${seconds} s`;
   return `${count(sure)} in ${seconds} s`;
 }
 
-// What is more likely wrong than right is shown on demand only, unless there is nothing else.
+// What is likelier wrong than right is shown on demand only, unless there is nothing else.
 function showHits(hits) {
   state.hits = hits;
   state.current = -1;
@@ -110,7 +110,7 @@ function showHits(hits) {
   $("heading").textContent = hits.length ? "Moments" : "No moments";
   $("cards").replaceChildren();
   state.shown = 0;
-  const sure = hits.filter((hit) => hit.score >= WEAK).length;
+  const sure = hits.filter((hit) => hit.sure).length;
   show(sure || hits.length);
   $("left").scrollTop = 0;
   if (player.media) player.answer(state.upload ? null : state.asked, hits.slice(0, state.shown));
@@ -121,8 +121,8 @@ function show(many) {
   $("cards").append(...fresh.map((hit, i) => { const rank = state.shown + i; return hitCard(hit, rank, state.media.get(hit.media_id), () => play(rank)); }));
   state.shown = many;
   const rest = state.hits.length - many;
-  $("weaker").hidden = !rest;
-  $("weaker").textContent = `${rest} weaker moment${rest === 1 ? "" : "s"}`;
+  $("unsure").hidden = !rest;
+  $("unsure").textContent = `${rest} less sure`;
   $("exports").hidden = !many || Boolean(state.upload);
   $("srt").hidden = new Set(state.hits.slice(0, many).map((hit) => hit.media_id)).size !== 1;
   for (const format of ["csv", "srt", "edl", "otio"]) $(format).href = `/api/export?${query({ ...state.asked, limit: many || 1, format })}`;
@@ -265,7 +265,7 @@ $("q").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout
 for (const id of ["media", "least"]) $(id).addEventListener("change", search);
 $("file").addEventListener("change", () => { if ($("file").files[0]) setUpload($("file").files[0]); $("file").value = ""; });
 $("unsend").addEventListener("click", unsend);
-$("weaker").addEventListener("click", () => { const first = state.shown; show(state.hits.length); $("cards").children[first].firstChild.focus(); });
+$("unsure").addEventListener("click", () => { const first = state.shown; show(state.hits.length); $("cards").children[first].firstChild.focus(); });
 $("next").addEventListener("click", () => walk(1));
 $("previous").addEventListener("click", () => walk(-1));
 $("like").addEventListener("click", moreLikeThis);

@@ -3,9 +3,6 @@ import { clock, element, frameUrl, NAMES, pointed } from "./api.js";
 
 const STEPS = 8;
 
-/** Below this score a hit is more likely wrong than right. */
-export const WEAK = 0.25;
-
 export function hitCard(hit, rank, media, open) {
   const shot = picture(hit.media_id, hit.time, media?.video, `${clock(hit.start)} – ${clock(hit.end)}`);
   if (media?.video) scrubbing(shot, hit);
@@ -16,7 +13,7 @@ export function hitCard(hit, rank, media, open) {
   const told = hit.matches.find((match) => match.text === hit.text);
   if (hit.text) about.append(element("span", { className: "words" }, ...pointed(hit.text, told?.marks ?? [])));
   about.append(element("span", { className: "why" }, ...reasons));
-  return item(shot, about, `Hit ${rank + 1}: ${hit.name} at ${clock(hit.time)}, score ${hit.score.toFixed(2)}${hit.text ? `: ${hit.text}` : ""}`, open, hit.score < WEAK);
+  return item(shot, about, `Hit ${rank + 1}: ${hit.name} at ${clock(hit.time)}, score ${hit.score.toFixed(2)}${hit.text ? `: ${hit.text}` : ""}`, open, !hit.sure);
 }
 
 export function mediaCard(media, open) {
@@ -26,11 +23,11 @@ export function mediaCard(media, open) {
   return item(shot, about, `${media.name}, ${clock(media.duration)}`, open);
 }
 
-function item(shot, about, label, open, weak) {
+function item(shot, about, label, open, unsure) {
   const button = element("button", { type: "button", className: "card" }, shot, about);
   button.setAttribute("aria-label", label);
   button.addEventListener("click", open);
-  return element("li", { className: weak ? "weak" : "" }, button);
+  return element("li", { className: unsure ? "unsure" : "" }, button);
 }
 
 function picture(id, time, video, label) {
