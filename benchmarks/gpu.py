@@ -1,7 +1,8 @@
 """Frames and seconds of sound per second, beside what the arithmetic of the device allows.
 
     python benchmarks/gpu.py                       # the GPU where there is one
-    python benchmarks/gpu.py --device cpu --few    # to see that it runs
+    python benchmarks/gpu.py --device cpu --few    # the published sizes, on few items
+    python benchmarks/gpu.py --device cpu --tiny   # to see that it runs: networks of no use, in seconds
 
 Random weights of the published sizes (CLIP ViT-B/32, CLAP's default HTSAT): speed does not depend on what they say.
 What is printed: preparing and computing alone and together, half precision against single (cosine), and the share of
@@ -23,19 +24,38 @@ PEAKS = {"H100": 990.0, "H200": 990.0, "A100": 312.0, "L4": 121.0, "T4": 65.0, "
 """Dense float16 teraflops by part of a device's name, as their makers state them."""
 
 
-def saved(kind: str, folder: Path) -> Path:
-    """Save a random model of the published size with its processor."""
+TINY: dict[str, dict[str, Any]] = {
+    "clip": {
+        "vision_config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
+        "text_config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 100},
+    },
+    "clap": {
+        "audio_config": {
+            "depths": [1, 1],
+            "num_attention_heads": [2, 2],
+            "patch_embeds_hidden_size": 16,
+            "hidden_size": 32,
+        },
+        "text_config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 100},
+    },
+}
+"""Settings of networks that are computed in milliseconds."""
+
+
+def saved(kind: str, folder: Path, *, tiny: bool) -> Path:
+    """Save a random model with its processor: of the published size, or tiny."""
     import torch
     import transformers
 
     torch.manual_seed(0)
+    settings = TINY[kind] if tiny else {}
     if kind == "clip":
         from transformers.models.clip import CLIPImageProcessorPil
 
-        model: Any = transformers.CLIPModel(transformers.CLIPConfig())
+        model: Any = transformers.CLIPModel(transformers.CLIPConfig(**settings))
         processor: Any = CLIPImageProcessorPil()
     else:
-        model = transformers.ClapModel(transformers.ClapConfig())
+        model = transformers.ClapModel(transformers.ClapConfig(**settings))
         processor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -71,7 +91,7 @@ def operations(network: Any, features: Any, inputs: Any) -> float:
     return float(counter.get_total_flops())
 
 
-def measure(kind: str, device: str, count: int, teraflops: float | None) -> None:
+def measure(kind: str, device: str, count: int, teraflops: float | None, *, tiny: bool) -> None:
     """Print the figures of one model."""
     import torch
 
@@ -82,7 +102,7 @@ def measure(kind: str, device: str, count: int, teraflops: float | None) -> None
 
     numbers = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        weights = find(str(saved(kind, Path(folder))))
+        weights = find(str(saved(kind, Path(folder), tiny=tiny)))
         assert weights is not None
         if kind == "clip":
             made: Any = [Clip(weights, name=kind, device=device, half=half) for half in (None, False)]
@@ -120,12 +140,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tflops", type=float, help="of the device at float16 (default: by its name)")
-    parser.add_argument("--few", action="store_true", help="few items: to see that it runs")
+    parser.add_argument("--few", action="store_true", help="few items")
+    parser.add_argument("--tiny", action="store_true", help="few items and tiny networks: to see that it runs")
     options = parser.parse_args()
     if options.device == "cpu":
         print("no GPU: these are figures of a CPU")
     for kind in ("clip", "clap"):
-        measure(kind, options.device, 4 if options.few else 2048, options.tflops or peak(options.device))
+        count = 4 if options.few or options.tiny else 2048
+        measure(kind, options.device, count, options.tflops or peak(options.device), tiny=options.tiny)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .datatypes import Hit, Images, Transcript
+from .examples import Example
 from .times import clock
 
 NOT_FOUND = "Not in these recordings."
@@ -77,8 +78,11 @@ class Answerer(Protocol):
         """Which model it is."""
         ...
 
-    def answer(self, instructions: str, question: str, pictures: Sequence[Images]) -> str:
-        """Return what the model says to a question, under instructions; `pictures` (height, width, 3) belong to it."""
+    def answer(
+        self, instructions: str, question: str, pictures: Sequence[Images], examples: Sequence[Example] = ()
+    ) -> str:
+        """Return what the model says to a question, under instructions; `pictures` (height, width, 3) belong to it.
+        The `examples` come before it, each a turn of its own; none are passed where there are none."""
         ...
 
 
@@ -123,8 +127,11 @@ def to_text(context: Sequence[Excerpt]) -> str:
     )
 
 
-def answer(question: str, context: Sequence[Excerpt], model: Answerer | None) -> Answer:
-    """Return the answer of a model to a question about the excerpts, with its citations checked.
+def answer(
+    question: str, context: Sequence[Excerpt], model: Answerer | None, examples: Sequence[Example] = ()
+) -> Answer:
+    """Return the answer of a model to a question about the excerpts, with its citations checked; it is shown the
+    `examples` before. What those cite is no excerpt.
 
     Without excerpts no model is asked: the answer is that it is not in these recordings. Without a model the answer is
     the context.
@@ -136,7 +143,8 @@ def answer(question: str, context: Sequence[Excerpt], model: Answerer | None) ->
         return Answer(question, to_text(kept), True, kept, kept)
     mark = secrets.token_hex(6)
     pictures = [excerpt.picture for excerpt in kept if excerpt.picture is not None]
-    said = model.answer(_instructions(mark), _asked(question, kept, mark), pictures)
+    asked = _instructions(mark), _asked(question, kept, mark), pictures
+    said = model.answer(*asked, examples) if examples else model.answer(*asked)
     text, cited, removed = checked(said.replace(mark, ""), kept)
     found = bool(text) and NOT_FOUND.rstrip(".").casefold() not in text.casefold()
     return Answer(question, text or NOT_FOUND, found, cited, kept, removed, model.name)

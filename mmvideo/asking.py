@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .answering import NOT_FOUND, Answer, Answerer, answer, excerpts
+from .examples import Example
 from .times import clock
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ def ask(
     model: Answerer | None = None,
     *,
     frames: int = 0,
+    examples: Sequence[Example] = (),
     limit: int = LIMIT,
     min_score: float = LEAST,
     **where: Any,
@@ -43,7 +47,8 @@ def ask(
     """Return an answer to a question from what the library holds, citing the excerpts that it comes from.
 
     `model` is an `Endpoint`, a `LocalModel`, or an `Answerer` of your own; None makes no answer but the cited context.
-    Of the best `frames` hits with a picture the model sees the frame. `where` goes to `Library.search`. Raises
+    Of the best `frames` hits with a picture the model sees the frame. `examples` are questions with their answers, with
+    a picture each if wanted, that it is shown before. `where` goes to `Library.search`. Raises
     `QueryError` for a question that is empty, `ModelError` if the model cannot answer.
     """
     hits = library.search(question, limit=limit, min_score=min_score, **where)
@@ -63,7 +68,21 @@ def ask(
         except LibraryError:
             return None
 
-    return answer(question, excerpts(hits, transcript, picture), model)
+    return answer(question, excerpts(hits, transcript, picture), model, examples)
+
+
+def example(picture: str, question: str, wanted: str) -> Example:
+    """Return an example from a file with a picture ("-" for none), a question and its answer. Raises `QueryError`."""
+    from .picture import as_picture
+
+    if picture == "-":
+        return Example(question, wanted)
+    from PIL import Image
+
+    image = Image.fromarray(as_picture(picture))
+    scale = min(1.0, SIDE / min(image.size))
+    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    return Example(question, wanted, np.asarray(small, np.uint8))
 
 
 def load_answerer(name: str, *, model_name: str | None = None, offline: bool = False) -> Answerer:
@@ -92,6 +111,14 @@ def register(
     )
     command.add_argument("--model-name", metavar="NAME", help="which model of that server (default: its first)")
     command.add_argument("--frames", type=int, metavar="N", help=f"frames to show it (default: {FRAMES}, a server 0)")
+    command.add_argument(
+        "--example",
+        action="append",
+        nargs=3,
+        default=[],
+        metavar=("PICTURE", "QUESTION", "ANSWER"),
+        help="show the model how to answer: a picture (- for none), a question and its answer; may be repeated",
+    )
     command.add_argument("-k", "--limit", type=int, default=LIMIT, metavar="N", help="excerpts (default: %(default)s)")
     command.add_argument(
         "--min-score", type=float, default=LEAST, metavar="S", help="least score of an excerpt (default: %(default)s)"
@@ -107,6 +134,7 @@ def run(opener: Callable[..., Library], options: argparse.Namespace) -> int:
 
     model = None
     frames = options.frames
+    examples = [example(*given) for given in options.example]
     if options.model:
         model = load_answerer(options.model, model_name=options.model_name, offline=options.offline)
         if frames is None:
@@ -117,6 +145,7 @@ def run(opener: Callable[..., Library], options: argparse.Namespace) -> int:
             " ".join(options.question),
             model,
             frames=frames or 0,
+            examples=examples,
             limit=max(1, options.limit),
             min_score=options.min_score,
             media=options.media,

@@ -418,6 +418,8 @@ def _print_hits(hits: list[Any], options: argparse.Namespace) -> int:
     elif not hits:
         print("nothing found", file=sys.stderr)
     else:
+        if not any(hit.sure for hit in hits):
+            print("nothing found that is sure; what comes nearest:", file=sys.stderr, flush=True)
         text = printable(hits_to_text(hits, explain=options.explain, marks=MARKS), newlines=True, keep="".join(MARKS))
         bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         for mark, code in zip(MARKS, ("\x1b[1m", "\x1b[22m") if bold else ("", ""), strict=True):

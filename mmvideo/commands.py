@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import glob
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +25,11 @@ def register(make: Maker, opener: Opener, shared: argparse.ArgumentParser, askin
     """Add the commands. `make` adds one to the parser, `opener` opens the library that the options name, `asking` adds
     the options of a search."""
     command = make("clip", partial(clip, opener), "cut a stretch out of a media", [shared])
-    command.add_argument("media", metavar="MEDIA", help="a path, a name, or a glob that fits one")
-    command.add_argument("interval", metavar="START-END", type=interval, help="such as 1:02-1:15.5 or 62-75.5")
+    hits = "a path, a name, or a glob that fits one; or - for the best hit of `search --json` on standard input"
+    command.add_argument("media", metavar="HIT|MEDIA", help=hits)
+    command.add_argument(
+        "interval", metavar="START-END", type=interval, nargs="?", help="such as 1:02-1:15.5 or 62-75.5"
+    )
     command.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="its suffix decides the format")
     command.add_argument("--exact", action="store_true", help="encode again, to begin and end on the frame")
     command = make("storyboard", partial(storyboard, opener), "draw the hits of a search on one sheet", [shared])
@@ -68,10 +74,13 @@ def clip(opener: Opener, options: argparse.Namespace) -> int:
     """Cut a stretch out of a media: copied from the keyframe before its start, or encoded again with --exact."""
     from .cutting import clip as cut
 
+    name, times = (options.media, options.interval) if options.media != "-" else _piped(options.interval)
+    if times is None:
+        raise QueryError(f"{name}: say what to cut, as START-END; a hit of `mmvideo search --json` (-) says it itself")
     with opener(options) as library:
-        media = library.find(options.media).media
+        media = library.find(name).media
     _new(options.out, media.path)
-    start, end = options.interval
+    start, end = times
     print(cut(media, start, end, options.out, exact=options.exact))
     return 0
 
@@ -94,8 +103,9 @@ def storyboard(opener: Opener, options: argparse.Namespace) -> int:
 
 
 def timeline(opener: Opener, options: argparse.Namespace) -> int:
-    """Draw how well each moment of a media answers a query."""
-    from .graph import draw_curve
+    """Draw how well each moment of a media answers a query, over its sound."""
+    from .cutting import waveform
+    from .graph import POINTS, draw_curve
 
     text = " ".join(options.text)
     with opener(options) as library:
@@ -103,8 +113,12 @@ def timeline(opener: Opener, options: argparse.Namespace) -> int:
         curve = library.curve(stored.media.path, text)
         hits = [hit for hit in library.search(text, media=_literal(stored.media.path)) if hit.media_id == stored.id]
         seen = library.timeline(stored.media.path)
+        wave = []
+        with contextlib.suppress(MediaError):  # the recording may be elsewhere by now: its curve is known all the same
+            wave = waveform(stored.media, POINTS, decoding=library.decoding)
     cuts = [] if seen is None else [float(cut) for cut in seen.cuts]
-    _saved(draw_curve(stored.media, curve, hits, cuts, title=f"{stored.media.path.name}: {text}"), options.out)
+    title = f"{stored.media.path.name}: {text}"
+    _saved(draw_curve(stored.media, curve, hits, cuts, wave=wave, title=title), options.out)
     return 0
 
 
@@ -183,6 +197,17 @@ def interval(value: str) -> tuple[float, float]:
     if not 0 <= start < end < float("inf"):
         raise argparse.ArgumentTypeError(f"{value!r}: the end must come after the start")
     return start, end
+
+
+def _piped(given: tuple[float, float] | None) -> tuple[str, tuple[float, float]]:
+    """Return path and interval of the first hit on standard input: what `search --json` prints, or one hit of it."""
+    try:
+        read = json.load(sys.stdin)
+        hit = read[0] if isinstance(read, list) else read
+        name, start, end = str(hit["path"]), float(hit["start"]), float(hit["end"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise QueryError("standard input: no hit; pipe `mmvideo search … --json` here") from error
+    return glob.escape(name), given or (start, end)
 
 
 def _asked(library: Library, options: argparse.Namespace) -> Any:

@@ -300,6 +300,10 @@ class Match:
     reasons: tuple[tuple[str, float], ...] = ()
 
 
+SURE = 0.5
+"""The score from which on a hit counts as found; what that lets through and withholds is in `docs/EVALUATION.md`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """What the user gets: an interval of a media with the matches that speak for it, best first."""
@@ -315,6 +319,11 @@ class Hit:
     def text(self) -> str | None:
         """The words said in this hit, if a match carries any."""
         return next((match.text for match in self.matches if match.text), None)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is likelier right than not; one that is not is just the nearest that there is."""
+        return self.score >= SURE
 
     @property
     def time(self) -> float:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from .datatypes import Images
 from .errors import ModelError
+from .examples import Example
 
 PATIENCE = 120.0
 """Seconds that an answer may take."""
@@ -76,13 +77,17 @@ class Endpoint:
             raise ModelError(f"{self._url}: names no model; give one with --model-name")
         return str(offered[0].get("id"))
 
-    def answer(self, instructions: str, question: str, pictures: Sequence[Images]) -> str:
-        """Return what the model says. Raises `ModelError` where there is no answer."""
-        content: Any = question
-        if pictures:
-            shown = [{"type": "image_url", "image_url": {"url": _data_url(picture)}} for picture in pictures]
-            content = [{"type": "text", "text": question}, *shown]
-        messages = [{"role": "system", "content": instructions}, {"role": "user", "content": content}]
+    def answer(
+        self, instructions: str, question: str, pictures: Sequence[Images], examples: Sequence[Example] = ()
+    ) -> str:
+        """Return what the model says, shown the `examples` as turns before. Raises `ModelError` where there is no
+        answer."""
+        messages: list[dict[str, Any]] = [{"role": "system", "content": instructions}]
+        for example in examples:
+            picture = [example.picture] if example.picture is not None else []
+            messages.append({"role": "user", "content": _content(example.question, picture)})
+            messages.append({"role": "assistant", "content": example.answer})
+        messages.append({"role": "user", "content": _content(question, pictures)})
         asked = {"model": self.name, "messages": messages, "temperature": 0, "max_tokens": LONGEST, "stream": False}
         told = self._ask("POST", "/chat/completions", asked)
         try:
@@ -109,6 +114,13 @@ class Endpoint:
         if not isinstance(told, dict):
             raise ModelError(f"{self._url}: answered something that is no JSON object")
         return told
+
+
+def _content(text: str, pictures: Sequence[Images]) -> Any:
+    if not pictures:
+        return text
+    shown = [{"type": "image_url", "image_url": {"url": _data_url(picture)}} for picture in pictures]
+    return [{"type": "text", "text": text}, *shown]
 
 
 def _data_url(picture: Images) -> str:

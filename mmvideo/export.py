@@ -94,11 +94,14 @@ def hits_to_text(hits: Sequence[Hit], *, explain: bool = False, marks: tuple[str
     """Return hits to be read: where, how sure, and for each modality why; `explain` adds how its score came about.
 
     The words of the query stand between the two `marks`, which are single characters that no text is left to hold.
+    Where hits follow that are less sure than not, a line says so.
     """
     names = [_one_line(hit.path.name) for hit in hits]
     width = max(map(len, names))
     lines = []
     for rank, (hit, name) in enumerate(zip(hits, names, strict=True), 1):
+        if not hit.sure and rank > 1 and hits[rank - 2].sure:
+            lines.append("    less sure:")
         lines.append(f"{rank:2}. {name:{width}}  {clock(hit.start)} – {clock(hit.end)}  score {hit.score:.2f}")
         for match in hit.matches:
             lines.append(f"      {_why(match, marks)}")
@@ -120,6 +123,8 @@ def _why(match: Match, marks: tuple[str, str]) -> str:
     at = f"at {clock(match.time)}"
     if match.text is None:
         return f"{verb} {at}  ({match.score:.2f})"
+    if match.modality == "sound":  # what fills the window, not what was looked for
+        return f"{verb} {at}, in {match.text}  ({match.score:.2f})"
     how = "its words" if match.words_matched else "its meaning"
     return f"{verb} {at}  “{_marked(match, marks)}”  ({how}, {match.score:.2f})"
 

@@ -1,9 +1,10 @@
 """From sound to segments of modality `sound`: windows, encoded where there is something to hear, and told whether it is
-speech."""
+speech or music."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from .words import plain
 TOGETHER = 16
 """Windows that are encoded at a time: 80 s of sound in windows of ten that overlap by half."""
 
-SPEECH = 0.5
-"""A window in which somebody speaks for this part of it is one of speech."""
+MOST = 0.5
+"""A window in which somebody speaks for this part of it is one of speech; so for music and singing."""
 
 
 def sound_segments(
@@ -28,8 +29,8 @@ def sound_segments(
     progress: Callable[[float], object] = lambda _: None,
 ) -> tuple[list[Segment], Vectors]:
     """Return the segments of consecutive sound and their vectors (n, dim): windows of `window` seconds, or as long as
-    the encoder hears, one every half of that; silent ones are left out. The text of one in which somebody speaks most
-    of the time is "speech"."""
+    the encoder hears, one every half of that; silent ones are left out. The text of one tells what fills most of it:
+    "speech", and with the extra `music` also "music" and "singing", joined by commas."""
     length = min(window, encoder.longest)
     segments: list[Segment] = []
     found: list[Vectors] = []
@@ -81,11 +82,16 @@ def _batches(some: Iterator[Audio]) -> Iterator[list[Audio]]:
 
 
 def _told(audio: Audio) -> str | None:
+    """Return "speech", "music" and "singing" as far as they can be told here and fill most of a window."""
+    from .encode import music
     from .encode.voice import speech_regions
 
-    try:
-        regions = speech_regions(at_rate(audio.samples, audio.rate, SAMPLE_RATE))
-    except ModelError:
-        return None
-    spoken = sum(end - start for start, end in regions)
-    return "speech" if spoken >= SPEECH * (audio.end - audio.start) else None
+    samples = at_rate(audio.samples, audio.rate, SAMPLE_RATE)
+    told = []
+    with suppress(ModelError):
+        spoken = sum(end - start for start, end in speech_regions(samples))
+        told += ["speech"] * (spoken >= MOST * (audio.end - audio.start))
+    if music.installed():
+        shares = music.music_and_singing(samples)
+        told += [name for name, share in zip(("music", "singing"), shares, strict=True) if share >= MOST]
+    return ", ".join(told) or None

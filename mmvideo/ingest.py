@@ -45,6 +45,7 @@ from .hearing import sound_segments
 from .moving import Looking
 from .passages import passages
 from .pool import pool_windows
+from .said import encoded
 from .sandbox import Decoding, Direct
 from .screen import Watch, screen_texts, spread, steady
 from .screen import segments as screen_segments
@@ -166,9 +167,8 @@ def ingest(
     if transcript is not None and encoder is not None:
         said = passages(transcript, minimum=recipe.min_passage, maximum=recipe.max_passage)
         segments["speech"] = said
-        texts = [segment.text or "" for segment in said] + [utterance.text for utterance in transcript.utterances]
-        encoded = encoder.encode_texts(texts)
-        vectors["speech"], utterance_vectors = encoded[: len(said)], encoded[len(said) :]
+        texts = [segment.text or "" for segment in said]
+        vectors["speech"], utterance_vectors = encoded(transcript, encoder.encode_texts, texts)
     if shown:
         segments["screen"] = screen_segments(shown)
         if (encoder := models.passages()) is not None:

@@ -41,8 +41,7 @@ from .errors import LibraryError, QueryError
 from .finding import find
 from .ground import Ground, Writing, open_ground
 from .models import PARTS, LibraryModels, Part, named
-from .picture import as_picture
-from .queried import as_sound
+from .queried import as_shown, as_sound
 from .sandbox import Direct, Sandbox
 from .store import StoredMedia
 from .written import ScreenText, TextReader
@@ -367,13 +366,14 @@ class Library:
     ) -> list[Hit]:
         """Return the moments that answer words, a picture, or both together, best first.
 
-        `image` is a path, a PIL image or an RGB array (height, width, 3) uint8, `audio` a path or a stretch of sound,
-        to find what sounds like it; beside them the words count for `text_weight` in [0, 1]. Moments that answer
-        `without` (words) or `without_image` are moved down. `then` names what must follow, in order, each at most
-        `within` seconds after the one before; such a hit lasts from the first to the last, has the matches of all, and
-        scores their product. `modalities` limits where to look, `media` are globs on names, paths or folders, `where`
-        bounds length, date and time. `distinct` leaves out hits that repeat a better one. The hits of one media do not
-        overlap, lie inside it, and last at least half a second. Raises `QueryError` for a query that cannot be asked.
+        `image` is a path (of a clip, its middle frame counts), a PIL image or an RGB array (height, width, 3) uint8,
+        `audio` a path or a stretch of sound, to find what sounds like it; beside them the words count for `text_weight`
+        in [0, 1]. Moments that answer `without` (words) or `without_image` are moved down. `then` names what must
+        follow, in order, each at most `within` seconds after the one before; such a hit lasts from the first to the
+        last, has the matches of all, and scores their product. `modalities` limits where to look, `media` are globs on
+        names, paths or folders, `where` bounds length, date and time. `distinct` leaves out hits that repeat a better
+        one. The hits of one media do not overlap, lie inside it, and last at least half a second. Raises `QueryError`
+        for a query that cannot be asked.
         """
         from .notebook import Hits
 
@@ -426,7 +426,7 @@ class Library:
 
     def _pictured(self, image: Any) -> Images:
         """Return what a query shows; files are opened where media are."""
-        return self.decoding.picture(Path(image)) if isinstance(image, (str, os.PathLike)) else as_picture(image)
+        return as_shown(image, self.decoding)
 
     def _asked(self) -> Searcher:
         from .search import Searcher

@@ -119,7 +119,7 @@ def recipe_options(command: argparse.ArgumentParser) -> None:
 def search_options(command: argparse.ArgumentParser) -> None:
     """Add what every search takes."""
     command.add_argument("text", nargs="*", metavar="TEXT", help='words, and "phrases in quotes"')
-    command.add_argument("--image", metavar="FILE", help="a picture; with TEXT, one composed query")
+    command.add_argument("--image", metavar="FILE", help="a picture or clip; with TEXT, one composed query")
     command.add_argument("--audio", metavar="FILE", help="a sound; with TEXT, one composed query")
     command.add_argument(
         "--in",

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import Modality
+from .datatypes import Match, Modality
 from .fuse import Candidate, Moment, overlap, without_overlaps
 from .words import tokens
 
@@ -40,6 +40,23 @@ def turn_down(
         return replace(candidate, match=replace(match, score=match.score * (1.0 - bad), reasons=reasons))
 
     return {modality: [lowered(candidate) for candidate in ranking] for modality, ranking in rankings.items()}
+
+
+def settled(ways: Iterable[Sequence[Candidate]]) -> list[Candidate]:
+    """Return one candidate of each passage, best first: the first of its ways to answer, or the last where that would
+    reach into what a better one of the same media answers with."""
+    taken: dict[int, list[Match]] = {}
+    found = []
+    for some in sorted(ways, key=lambda some: _rank(some[0])):
+        reaches = any(overlap(some[0].match, other) > 0 for other in taken.get(some[0].media_id, ()))
+        chosen = some[-1] if reaches else some[0]
+        taken.setdefault(chosen.media_id, []).append(chosen.match)
+        found.append(chosen)
+    return sorted(found, key=_rank)
+
+
+def _rank(candidate: Candidate) -> tuple[float, int, float]:
+    return -candidate.match.score, candidate.media_id, candidate.match.start
 
 
 def chains(steps: Sequence[Sequence[Moment]], within: float, limit: int) -> list[Moment]:

@@ -40,9 +40,9 @@ from .index import Nearest, cosines
 from .kept import Kept
 from .onecore import one_core
 from .pool import unit
-from .refine import chains, distinct, turn_down
+from .refine import chains, distinct, settled, turn_down
 from .routing import ROUTED, routed, stems
-from .said import first_said
+from .said import Saying, first_said
 from .said import saying as part_said
 from .seen import frame_shown, moments_seen
 from .shown import Written, rank_shown
@@ -70,6 +70,7 @@ KEPT = 256 * 2**20
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
 MEANING_CENTRE, MEANING_SCALE = 0.34, 0.07  # cosine of sentence vectors
+SCREEN_CENTRE, SCREEN_SCALE = 0.45, 0.06  # the same of text on screen: a few words are near to much
 KNOWN_COSINES = {"conse": (0.36, 0.03)}
 """Visual models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
 
@@ -332,21 +333,15 @@ class Searcher:
         found = []
         for segment_id in self._closer(segments, cosine, by_words):
             segment = segments[segment_id]
-            spoken = self._speech.utterances(segment.media_id, generation)
-            saying = part_said(segment.segment, spoken, forms, vector, cosine[segment_id], usual)
-            by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
+            spoken = self._speech.utterances(segment.media_id, generation, len(vector))
+            sayings = part_said(segment.segment, spoken, forms, vector, cosine[segment_id], usual)
             worth = by_words.get(segment_id, 0.0)
-            score = either(by_meaning, worth)
-            time = saying.start
+            first = None
             if worth > 0:
                 transcript = self._speech.transcript(segment.media_id, generation)
-                time = first_said(segment.segment, transcript, forms, time)
-            start, end = min(saying.start, time), max(saying.end, time)
-            match = Match("speech", score, start, end, time, segment.segment.text, saying.similarity, worth > 0)
-            match = replace(match, reasons=(("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth)))
-            found.append(Candidate(segment.media_id, match))
-        found.sort(key=lambda candidate: (-candidate.match.score, candidate.media_id, candidate.match.start))
-        return found[: 5 * limit]
+                first = first_said(segment.segment, transcript, forms, sayings[0].start)
+            found.append([Candidate(segment.media_id, _spoken_match(saying, worth, first)) for saying in sayings])
+        return settled(found)[: 5 * limit]
 
     def _closer(self, segments: Iterable[int], cosine: Mapping[int, float], by_words: Mapping[int, float]) -> list[int]:
         """Return the passages worth a closer look, by what they score as wholes: parts of the others score no better
@@ -371,8 +366,9 @@ class Searcher:
 
         def meanings(ids: Sequence[int]) -> dict[int, tuple[float, float]]:
             cosine = {} if vector is None else self._cosines_of(modality, ids, vector)
-            return {i: (value, logistic(value, MEANING_CENTRE, MEANING_SCALE)) for i, value in cosine.items()}
+            return {i: (value, logistic(value, *scale)) for i, value in cosine.items()}
 
+        scale = (SCREEN_CENTRE, SCREEN_SCALE) if modality == "screen" else (MEANING_CENTRE, MEANING_SCALE)
         asked, written = words.parse(text), self._written(modality)
         found = rank_shown(
             asked, self._store, written, meant, meanings, media=chosen, weight=WORDS_WEIGHT, modality=modality
@@ -455,6 +451,17 @@ class Searcher:
             for match in moment.matches
         )
         return Hit(stored.media.path, start, end, moment.score, matches, moment.media_id)
+
+
+def _spoken_match(saying: Saying, worth: float, first: float | None) -> Match:
+    """Return the match of what is said; `worth` is the chance that its words make it an answer, `first` when the first
+    of them is said."""
+    by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
+    time = saying.start if first is None else first
+    start, end = min(saying.start, time), max(saying.end, time)
+    reasons = (("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth))
+    score, text = either(by_meaning, worth), saying.text or None
+    return Match("speech", score, start, end, time, text, saying.similarity, worth > 0, reasons=reasons)
 
 
 def _size(timeline: Timeline | None) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from .datatypes import Transcript
 from .forms import Forms, Vocabulary
 from .kept import Kept
@@ -48,17 +46,13 @@ class Speech:
         """Return what is said in a media."""
         return self._transcripts.get((generation, media_id), lambda: self._store.transcript(media_id))
 
-    def utterances(self, media_id: int, generation: int) -> Spoken | None:
-        """Return the utterances of a media that have vectors."""
+    def utterances(self, media_id: int, generation: int, dim: int) -> Spoken | None:
+        """Return the utterances of a media that have vectors; those of its model have `dim` components."""
 
         def read() -> Spoken | None:
             transcript, vectors = self.transcript(media_id, generation), self._store.utterance_vectors(media_id)
             if transcript is None or vectors is None:
                 return None
-            spans = [
-                (u.words[0].start, u.words[-1].end) if u.words else (u.start, u.end) for u in transcript.utterances
-            ]
-            starts, ends = np.array(spans, dtype=np.float64).reshape(-1, 2).T
-            return Spoken(starts, ends, tuple(u.text for u in transcript.utterances), vectors)
+            return Spoken.of(transcript, vectors, dim)
 
         return self._spoken.get((generation, media_id), read)

@@ -27,8 +27,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 WIDTH, HEIGHT, FPS = 640, 360, 12
 FILMS = 3
-SHOT_LENGTHS = (2.2, 8.2)
-"""Seconds, drawn evenly."""
+SHOT_LENGTHS = (2.2, 12.0)
+"""Seconds, drawn evenly, then stretched so that they fill the film."""
 FEWEST_SHOTS = {"test": 102, "tune": 48}
 CARDS = 0.3
 """Part of the texts that fill the screen; the others lie on a picture."""
@@ -310,13 +310,18 @@ def draw_shots(random: Random, count: int, length: float, texts: Sequence[str]) 
 
 
 def recite(random: Random, facts: Sequence[Fact]) -> tuple[samples.Samples, dict[str, tuple[float, float]]]:
-    """Return a narration and sentence → (start, end) in seconds. The voice changes every few sentences."""
+    """Return a narration and statement → (start, end) in seconds. The voice changes every few statements.
+
+    A statement takes two or three sentences, which name its subject once and then take it up by "it" or "she", and the
+    pause after it is hardly longer than those inside: as people talk, and unlike facts of one sentence each between
+    long pauses, where a recogniser's segment is a fact.
+    """
     lines = []
     voice = 0
     for fact in facts:
         if random.random() < 0.3:
             voice = int(random.integers(len(VOICES)))
-        lines.append(samples.Line(fact.said, VOICES[voice], fact.said, pause=float(random.uniform(0.35, 1.3))))
+        lines.append(samples.Line(fact.said, VOICES[voice], fact.said, pause=float(random.uniform(0.15, 0.6))))
     return samples.recite(lines)
 
 
@@ -390,7 +395,7 @@ def make(out: Path, seed: int = 0) -> list[Path]:
     for number in range(FILMS):
         sound, times = recite(random, facts[number::FILMS])
         length = len(sound) / samples.RATE + 1.0
-        count = max(-(-FEWEST_SHOTS[part] // FILMS), round(length / 5.2))
+        count = max(-(-FEWEST_SHOTS[part] // FILMS), round(length / 9.0))
         shots = draw_shots(random, count, length, texts[number::FILMS])
         name = f"{part}-{number + 1}.mp4"
         write_film(out / name, shots, sound, views)

@@ -45,7 +45,7 @@ def save(family: str, folder: Path) -> Path:
 
 def tokenizer_of(family: str) -> Any:
     """A tokenizer of the family's class that spells every word."""
-    from transformers import CLIPTokenizer, Siglip2Tokenizer
+    from transformers import CLIPTokenizer, RobertaTokenizer, Siglip2Tokenizer, XLMRobertaTokenizer
 
     if family in ("clip", "metaclip-2", "x-clip"):
         spelled = [*LETTERS, *(letter + "</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
@@ -55,10 +55,41 @@ def tokenizer_of(family: str) -> Any:
         # As the published checkpoints have it: no attention mask, padding on the right.
         return Siglip2Tokenizer(vocabulary, [], padding_side="right", model_input_names=["input_ids"])
     if family == "siglip":
-        return _spelling(["</s>", "<unk>"], names=["input_ids"], pad="</s>", eos="</s>", unk="<unk>", bos="</s>")
-    if family in ("altclip", "clap", "pe-audio"):
-        return roberta(family)
+        return _pieces()
+    if family == "altclip":
+        special = ["<s>", "<pad>", "</s>", "<unk>"]
+        words = [(token, 0.0) for token in special] + [(token, -5.0) for token in ["▁", *LETTERS]]
+        return XLMRobertaTokenizer([*words, ("<mask>", 0.0)], model_max_length=512)
+    if family == "clap":
+        spelled = ["<s>", "<pad>", "</s>", "<unk>", *LETTERS, "Ġ", "<mask>"]  # Ġ is a space there
+        return RobertaTokenizer({token: n for n, token in enumerate(spelled)}, [], model_max_length=512)
+    if family == "pe-audio":
+        return roberta()
     return _bert()
+
+
+def _pieces() -> Any:
+    """SigLIP's tokenizer, of pieces that SentencePiece learns here from letters."""
+    import tempfile
+
+    import sentencepiece
+    from transformers import SiglipTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "pieces"
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter([*LETTERS, "a dog", "two women laughing"] * 9),
+            model_prefix=str(made),
+            vocab_size=110,
+            hard_vocab_limit=False,
+            model_type="unigram",
+            unk_id=2,
+            eos_id=1,
+            pad_id=0,
+            bos_id=-1,
+            minloglevel=2,
+        )
+        return SiglipTokenizer(str(made.with_suffix(".model")), model_input_names=["input_ids"])  # as published
 
 
 def _bert() -> Any:
@@ -70,7 +101,7 @@ def _bert() -> Any:
     return BertTokenizer({word: number for number, word in enumerate(words)}, model_max_length=512)
 
 
-def roberta(family: str) -> Any:
+def roberta() -> Any:
     """A tokenizer in RoBERTa's form: <s> … </s>, the padding's number is 1."""
     from tokenizers.processors import TemplateProcessing
 
@@ -266,7 +297,7 @@ def save_clap(folder: Path, *, fusion: bool = False) -> Path:
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
     torch.manual_seed(0)
-    tokenizer = roberta("clap")
+    tokenizer = tokenizer_of("clap")
     audio = {"spec_size": 64, "num_mel_bins": 32, "patch_size": 4, "patch_stride": [4, 4], "window_size": 4}
     audio |= {"depths": [1, 1], "num_attention_heads": [2, 4], "patch_embeds_hidden_size": 16, "hidden_size": 32}
     audio |= {"num_classes": 2, "projection_dim": 20, "enable_fusion": fusion, "aff_block_r": 2}
@@ -291,7 +322,7 @@ def save_pe_audio(folder: Path) -> Path:
     from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel
 
     torch.manual_seed(0)
-    tokenizer = roberta("pe-audio")
+    tokenizer = tokenizer_of("pe-audio")
     dac = {"encoder_hidden_size": 8, "downsampling_ratios": [2, 4], "codebook_dim": 8, "hidden_size": 16}
     heard = {**TOWER, "dac_config": dac, "num_key_value_heads": 4, "head_dim": 8, "max_position_embeddings": 512}
     text = {"model_type": "modernbert", "vocab_size": len(tokenizer), **TOWER, "pad_token_id": 1, "bos_token_id": 0}
@@ -304,7 +335,7 @@ def save_pe_audio(folder: Path) -> Path:
 
 
 def save_captioner(family: str, folder: Path) -> Path:
-    """Save a small random BLIP or GIT that writes text for pictures."""
+    """Save a small random BLIP, BLIP-2 or GIT that writes text for pictures."""
     import torch
     import transformers
 
@@ -313,6 +344,8 @@ def save_captioner(family: str, folder: Path) -> Path:
     if family == "blip":
         model = transformers.BlipForConditionalGeneration(blip_config(tokenizer))
         processor = transformers.BlipProcessor(_blip_processor(), tokenizer)
+    elif family == "blip-2":
+        model, processor = _blip2_captioner()
     else:
         words = {**_words(tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
         words |= {"max_position_embeddings": 64}
@@ -321,6 +354,29 @@ def save_captioner(family: str, folder: Path) -> Path:
     for part in (model, processor):
         part.save_pretrained(folder)
     return folder
+
+
+def _blip2_captioner() -> tuple[Any, Any]:
+    """BLIP-2 with OPT, whose every picture is a few tokens in front of the text."""
+    import transformers
+
+    ends = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
+    tokenizer = _spelling([*ends.values(), " "], names=["input_ids", "attention_mask"], **ends)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    words = {"model_type": "opt", "hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 1}
+    words |= {"num_attention_heads": 2, "ffn_dim": 32, "vocab_size": len(tokenizer), "max_position_embeddings": 128}
+    words |= {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "init_std": 0.5}
+    config = transformers.Blip2Config(
+        vision_config={**PICTURES, "initializer_range": 0.3},
+        qformer_config={**_words(tokenizer), "encoder_hidden_size": 32, "pad_token_id": 1},
+        text_config=words,
+        num_query_tokens=3,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    model = transformers.Blip2ForConditionalGeneration(config)
+    model.query_tokens.data.normal_()  # zeros as they are made: every query would see the same
+    model.language_projection.weight.data.normal_()
+    return model, transformers.Blip2Processor(_blip_processor(), tokenizer, num_query_tokens=3)
 
 
 CHAT = """{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}\
@@ -356,5 +412,39 @@ def save_chat(folder: Path) -> Path:
         chat_template=CHAT,
     )
     for part in (LlavaForConditionalGeneration(config), processor):
+        part.save_pretrained(folder)
+    return folder
+
+
+def save_idefics(folder: Path) -> Path:
+    """Save a small random Idefics 3, of the open line from Flamingo: pictures anywhere among the turns of a chat."""
+    import torch
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    torch.manual_seed(0)
+    marks = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+    special = ["<s>", "<pad>", "</s>", "<unk>", *marks, " ", "\n"]
+    tokenizer = _spelling(
+        special, names=["input_ids", "attention_mask"], bos="<s>", pad="<pad>", eos="</s>", unk="<unk>"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    words = {**TOWER, "model_type": "llama", "vocab_size": len(tokenizer), "num_key_value_heads": 4}
+    words |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "max_position_embeddings": 4096}
+    words |= {"initializer_range": 0.5}  # with the usual 0.02 it says the same about everything
+    config = Idefics3Config(
+        text_config=words,
+        vision_config={**TOWER, "image_size": 24, "patch_size": 6, "initializer_range": 0.5},
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=1,
+    )
+    pictures = Idefics3ImageProcessorPil(
+        do_image_splitting=False, size={"longest_edge": 24}, max_image_size={"longest_edge": 24}
+    )
+    processor = Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=CHAT)
+    model = Idefics3ForConditionalGeneration(config)
+    model.generation_config.eos_token_id = None  # else it stops at once where chance has it
+    for part in (model, processor):
         part.save_pretrained(folder)
     return folder

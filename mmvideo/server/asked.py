@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import mimetypes
+import shutil
 import tempfile
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
-from ..datatypes import SEARCHED, Images, Modality
+from ..datatypes import SEARCHED, Hit, Images, Modality
 from ..errors import MediaError, QueryError
 from ..library import Library
+from ..queried import as_shown
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-CLIPS = {"video/mp4": ".mp4", "video/webm": ".webm", "video/quicktime": ".mov", "video/x-matroska": ".mkv"}
+
+Kind = Literal["picture", "sound", "clip"]
 
 
 def modalities(given: str) -> list[Modality] | None:
@@ -23,30 +28,39 @@ def modalities(given: str) -> list[Modality] | None:
     return [name for name in SEARCHED if name in names] or None
 
 
-def picture(library: Library, content: bytes, kind: str) -> Images:
-    """Return an uploaded picture, or the middle frame of an uploaded clip, as RGB. Raises `QueryError` for all else."""
-    if kind.startswith("audio/"):
-        raise QueryError("sound cannot be searched with here; send a picture or a clip")
+def kind_of(content_type: str, name: str) -> Kind:
+    """Return what an upload is taken for, by its content type, or where that says nothing, by its name."""
+    for told in (content_type, mimetypes.guess_type(name)[0] or ""):
+        if told.startswith("audio/"):
+            return "sound"
+        if told.startswith("video/"):
+            return "clip"
+        if told.startswith("image/"):
+            break
+    return "picture"
+
+
+def with_upload(
+    library: Library, content: BinaryIO, kind: Kind, text: str | None, options: dict[str, Any]
+) -> list[Hit]:
+    """Return the hits of a search with an upload: a picture, the middle frame of a clip, a sound, or, where only sounds
+    are asked for, the sound of a clip. `options` are those of `Library.search`.
+
+    Raises `QueryError` for an upload that cannot be read.
+    """
+    heard = kind == "sound" or (kind == "clip" and options.get("modalities") == ["sound"])
     with tempfile.TemporaryDirectory(prefix="mmvideo-") as folder:
-        path = Path(folder) / f"query{CLIPS.get(kind, '')}"
-        path.write_bytes(content)
-        if kind in CLIPS:
-            return _middle(library, path)
+        path = Path(folder) / "upload"
+        with path.open("wb") as file:
+            shutil.copyfileobj(content, file)
         try:
-            return library.decoding.picture(path, formats=FORMATS, most_pixels=MAX_PIXELS)
-        except QueryError as error:
-            kinds = "send a picture (JPEG, PNG, WebP, GIF, BMP) or a clip"
-            raise QueryError(f"{str(error).replace(str(path), 'the upload')}; {kinds}") from error
-
-
-def _middle(library: Library, path: Path) -> Images:
-    try:
-        media = library.decoding.probe(path)
-        shown = library.decoding.frame_at(media, media.start + media.duration / 2)
-    except MediaError as error:
-        raise QueryError("the uploaded clip has no picture that can be read") from error
-    image: Images = shown.images[0]
-    return image
+            if heard:
+                return library.search(text, audio=path, **options)
+            taken: Literal["picture", "clip"] = "clip" if kind == "clip" else "picture"
+            shown = as_shown(path, library.decoding, kind=taken, formats=FORMATS, most_pixels=MAX_PIXELS)
+        except (QueryError, MediaError) as error:
+            raise QueryError(str(error).replace(str(path), "the upload")) from error
+    return library.search(text, image=shown, **options)
 
 
 def moment(library: Library, like: str) -> Images:

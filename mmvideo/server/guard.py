@@ -66,7 +66,8 @@ class Guard:
         await self._pass(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
-        host = headers.get("host", "")
+        given = headers.getlist("host")
+        host = given[0] if len(given) == 1 else ""  # of two, the one checked might not be the one meant
         if _name(host) not in self.hosts:
             return 403, "host", "this server does not answer to that name; start it with --host or --allow-host"
         origin = headers.get("origin")

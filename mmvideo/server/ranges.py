@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ..address import Address
 
@@ -25,7 +25,8 @@ def passed_on(address: Address, kind: str, wanted: str | None, if_range: str | N
         start = int(first) if first else max(0, size - int(last))
         end = min(size, int(last) + 1) if first and last else size
         if start >= end:
-            return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
+            told = {"error": {"kind": "range", "message": f"the recording has {size} bytes"}}
+            return JSONResponse(told, 416, headers={"content-range": f"bytes */{size}"})
         status = 206
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
     headers["content-length"] = str(end - start)

@@ -39,7 +39,8 @@ class MatchOut(BaseModel):
 
 
 class HitOut(BaseModel):
-    """A hit as `mmvideo search --json` prints it, with the media's id and name and the best moment."""
+    """A hit as `mmvideo search --json` prints it, with the media's id and name, the best moment, and whether the hit is
+    likelier right than not (`sure`)."""
 
     path: str
     start: float
@@ -50,6 +51,7 @@ class HitOut(BaseModel):
     name: str
     time: float
     text: str | None
+    sure: bool
 
 
 class Found(BaseModel):
@@ -66,6 +68,7 @@ class Found(BaseModel):
                 "time": 13.0,
                 "score": 0.87,
                 "text": None,
+                "sure": True,
                 "matches": [
                     {
                         "modality": "visual",
@@ -105,6 +108,20 @@ class MediaOut(BaseModel):
 class MediaDetail(MediaOut):
     """A recording with its shot cuts (seconds), the number of its segments, and notes."""
 
+    model_config = _example(
+        id=1,
+        name="harbour.mp4",
+        path="/films/harbour.mp4",
+        start=0.0,
+        duration=61.0,
+        video=True,
+        audio=True,
+        width=1280,
+        height=720,
+        cuts=[4.2, 13.0],
+        segments={"visual": 14, "speech": 9},
+        notes=[],
+    )
     cuts: list[float]
     segments: dict[str, int]
     notes: list[str]
@@ -132,6 +149,7 @@ class LibraryOut(BaseModel):
 class CurveOut(BaseModel):
     """How well each moment answers: `seen[i]` in [0, 1] at `times[i]` seconds, and passages with their scores."""
 
+    model_config = _example(times=[0.0, 1.0, 2.0], seen=[0.02, 0.91, 0.4], said=[])
     times: list[float]
     seen: list[float]
     said: list[MatchOut]
@@ -163,4 +181,5 @@ class JobOut(BaseModel):
 class Removed(BaseModel):
     """The path of what was removed from the library; the file itself stays."""
 
+    model_config = _example(removed="/films/harbour.mp4")
     removed: str

@@ -134,7 +134,9 @@ def wrong_transcript(row: Sequence[Any] | None, models: dict[str, ModelId]) -> s
             return "its transcript is damaged"
     if row[1] is None or "passages" not in models:
         return ""
-    wrong = _wrong_vectors(row[1], models["passages"].dim, len(said))
+    dim = models["passages"].dim
+    apiece = 2 if len(row[1]) == 4 * dim * len(said) else 1  # its own, and that of it between its neighbours
+    wrong = _wrong_vectors(row[1], dim, apiece * len(said))
     return f"its utterances: {wrong}" if wrong else ""
 
 

@@ -55,8 +55,8 @@ class StoredSegment:
 @dataclass(frozen=True, slots=True)
 class Content:
     """All that one media brings into the library. `vectors` has a matrix (n, dim) for the n segments of each
-    modality (none where no encoder made them), `utterance_vectors` one row per utterance of the transcript. `added` is
-    when it came (Unix seconds; None: now)."""
+    modality (none where no encoder made them), `utterance_vectors` one row per utterance of the transcript, as
+    `said.encoded` makes them. `added` is when it came (Unix seconds; None: now)."""
 
     media: Media
     inputs: str

@@ -38,3 +38,19 @@ export function marked(text, asked) {
   const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(${words.join("|")})`, "giu");
   return text.split(pattern).map((part, i) => (i % 2 ? element("mark", {}, part) : part));
 }
+
+const LITTLE = new Set("a an and are as at by for from in is it of on or the to was were with".split(" "));
+
+/** The text of a hit with what the server found in it in <mark>: [first, after last] in characters, not in UTF-16. */
+export function pointed(text, marks) {
+  const letters = Array.from(text);
+  const word = ([from, to]) => letters.slice(from, to).join("");
+  const telling = marks.filter((mark) => !LITTLE.has(word(mark).toLowerCase()));
+  const parts = [];
+  let done = 0;
+  for (const [from, to] of telling.length ? telling : marks) {
+    parts.push(letters.slice(done, from).join(""), element("mark", {}, word([from, to])));
+    done = to;
+  }
+  return [...parts, letters.slice(done).join("")];
+}

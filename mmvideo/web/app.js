@@ -6,7 +6,7 @@ import { Player } from "./player.js";
 
 const $ = (id) => document.getElementById(id);
 const player = new Player();
-const state = { media: new Map(), hits: [], asked: null, current: -1, picture: null, like: "", library: null };
+const state = { media: new Map(), hits: [], asked: null, shown: 0, current: -1, upload: null, like: "", library: null };
 let pending = null;
 let timer = 0;
 
@@ -40,11 +40,11 @@ function showMedia() {
   state.asked = null;
   state.current = -1;
   const media = [...state.media.values()];
-  $("heading").textContent = media.length ? `${media.length} recording${media.length > 1 ? "s" : ""}` : "";
-  $("exports").hidden = true;
+  $("heading").textContent = "Recordings";
+  $("exports").hidden = $("unsure").hidden = true;
   $("cards").replaceChildren(...media.map((one) => mediaCard(one, () => player.open(one, one.start, null, []))));
   $("empty").hidden = media.length > 0;
-  say(media.length ? `${clock(state.library.seconds)} to search in` : "");
+  say(media.length ? `${media.length} recording${media.length > 1 ? "s" : ""}, ${clock(state.library.seconds)} to search in` : "");
   if (!media.length) explain();
 }
 
@@ -67,17 +67,17 @@ async function search() {
   clearTimeout(timer);
   pending?.abort();
   const asked = question();
-  if (!asked.q && !state.picture && !asked.like) { showMedia(); return; }
+  if (!asked.q && !state.upload && !asked.like) { showMedia(); return; }
   if (!toggles().some((one) => one.checked)) { say("Switch on one of the ways to look.", true); return; }
   pending = new AbortController();
   const { signal } = pending;
   const started = performance.now();
   const slow = setTimeout(() => say("Searching … the first search loads the models"), 1200);
   try {
-    const answer = state.picture ? await withPicture(asked, signal) : await ask(`/api/search?${query({ ...asked, limit: 30 })}`, { signal });
+    const answer = state.upload ? await withUpload(asked, signal) : await ask(`/api/search?${query({ ...asked, limit: 30 })}`, { signal });
     state.asked = asked;
     showHits(answer.hits);
-    say(answer.hits.length ? `${answer.hits.length} moments in ${((performance.now() - started) / 1000).toFixed(2)} s` : "Nothing fits. Try other words, or a lower score.");
+    say(summary(((performance.now() - started) / 1000).toFixed(2)));
     remember();
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
@@ -86,26 +86,46 @@ async function search() {
   }
 }
 
-function withPicture(asked, signal) {
+function withUpload(asked, signal) {
   const body = new FormData();
-  body.append("file", state.picture);
-  for (const name of ["q", "media", "min_score"]) if (asked[name]) body.append(name, asked[name]);
+  body.append("file", state.upload);
+  for (const name of ["q", "in", "media", "min_score"]) if (asked[name]) body.append(name, asked[name]);
   body.append("limit", "30");
   return ask("/api/search", { method: "POST", body, signal });
 }
 
+function summary(seconds) {
+  const sure = state.hits.filter((hit) => hit.sure).length;
+  const count = (many) => `${many} moment${many === 1 ? "" : "s"}`;
+  if (!state.hits.length) return "Nothing fits. Try other words, or a lower score.";
+  if (!sure) return `Nothing fits well; the nearest ${count(state.hits.length)} in ${seconds} s`;
+  return `${count(sure)} in ${seconds} s`;
+}
+
+// What is likelier wrong than right is shown on demand only, unless there is nothing else.
 function showHits(hits) {
   state.hits = hits;
   state.current = -1;
   $("empty").hidden = true;
   $("heading").textContent = hits.length ? "Moments" : "No moments";
-  $("cards").replaceChildren(...hits.map((hit, rank) => hitCard(hit, rank, state.media.get(hit.media_id), state.asked.q, () => play(rank))));
-  $("exports").hidden = !hits.length || Boolean(state.picture);
-  const one = new Set(hits.map((hit) => hit.media_id)).size === 1;
-  $("srt").hidden = !one;
-  for (const format of ["csv", "srt", "edl", "otio"]) $(format).href = `/api/export?${query({ ...state.asked, limit: 30, format })}`;
+  $("cards").replaceChildren();
+  state.shown = 0;
+  const sure = hits.filter((hit) => hit.sure).length;
+  show(sure || hits.length);
   $("left").scrollTop = 0;
-  if (player.media) player.answer(state.picture ? null : state.asked, hits);
+  if (player.media) player.answer(state.upload ? null : state.asked, hits.slice(0, state.shown));
+}
+
+function show(many) {
+  const fresh = state.hits.slice(state.shown, many);
+  $("cards").append(...fresh.map((hit, i) => { const rank = state.shown + i; return hitCard(hit, rank, state.media.get(hit.media_id), () => play(rank)); }));
+  state.shown = many;
+  const rest = state.hits.length - many;
+  $("unsure").hidden = !rest;
+  $("unsure").textContent = `${rest} less sure`;
+  $("exports").hidden = !many || Boolean(state.upload);
+  $("srt").hidden = new Set(state.hits.slice(0, many).map((hit) => hit.media_id)).size !== 1;
+  for (const format of ["csv", "srt", "edl", "otio"]) $(format).href = `/api/export?${query({ ...state.asked, limit: many || 1, format })}`;
 }
 
 function play(rank) {
@@ -120,15 +140,15 @@ function play(rank) {
   // What is said begins with its word. What is seen begins with the hit, but its edge may lie up to half a sampling
   // step before its first picture.
   const from = hit.matches[0]?.modality === "speech" ? hit.time : Math.min(hit.time, hit.start + 0.6);
-  player.open(state.media.get(hit.media_id), from, state.picture ? null : state.asked, state.hits);
+  player.open(state.media.get(hit.media_id), from, state.upload ? null : state.asked, state.hits.slice(0, state.shown));
   const suffix = { start: hit.start.toFixed(2), end: hit.end.toFixed(2), exact: true };
   $("clip").href = `/api/media/${hit.media_id}/clip?${query(suffix)}`;
   remember();
 }
 
 function walk(step) {
-  if (!state.hits.length) return;
-  play(state.current < 0 ? 0 : (state.current + step + state.hits.length) % state.hits.length);
+  if (!state.shown) return;
+  play(state.current < 0 ? 0 : (state.current + step + state.shown) % state.shown);
 }
 
 // The address holds the question and the moment, so that a link brings them back.
@@ -150,36 +170,53 @@ async function restore() {
   const media = state.media.get(Number(held.get("m")));
   const time = Number(held.get("t"));
   if ($("q").value || state.like) await search();
-  if (media) player.open(media, Number.isFinite(time) ? time : media.start, state.asked, state.hits, false);
+  if (media) player.open(media, Number.isFinite(time) ? time : media.start, state.asked, state.hits.slice(0, state.shown), false);
 }
 
-// A picture as the question
+// A picture, a sound or a clip as the question
 
-function setPicture(file) {
-  state.picture = file;
+const KINDS = { audio: ["sound", "♪"], video: ["visual", "▶"] };
+
+function setUpload(file) {
+  state.upload = file;
   state.like = "";
-  const image = $("picture").querySelector("img");
-  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
-  $("picture").hidden = !file;
-  if (file) { image.src = URL.createObjectURL(file); search(); }
+  const [modality, sign] = KINDS[file?.type.split("/")[0]] ?? ["visual", ""];
+  chip(file && !sign ? URL.createObjectURL(file) : "", file && sign ? `${sign} ${file.name}` : "");
+  if (!file) return;
+  switchOn(modality);
+  search();
 }
 
 function setLike(like) {
-  state.picture = null;
+  state.upload = null;
   state.like = like;
   const [id, time] = like.split("@");
-  $("picture").hidden = !like;
-  if (like) $("picture").querySelector("img").src = frameUrl(Number(id), Number(time), 120);
+  chip(like ? frameUrl(Number(id), Number(time), 120) : "", "");
+}
+
+function chip(picture, name) {
+  const image = $("sent").querySelector("img");
+  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+  if (picture) image.src = picture; else image.removeAttribute("src");
+  image.hidden = !picture;
+  $("sentname").textContent = name;
+  $("sent").hidden = !picture && !name;
+}
+
+function switchOn(modality) {
+  const one = toggles().find((toggle) => toggle.id === modality);
+  if (one) one.checked = true;
 }
 
 function moreLikeThis() {
   if (!player.media?.video) return;
   $("q").value = "";
   setLike(`${player.media.id}@${player.time.toFixed(2)}`);
+  switchOn("visual");
   search();
 }
 
-function noPicture() { setPicture(null); setLike(""); search(); $("q").focus(); }
+function unsend() { setUpload(null); search(); $("q").focus(); }
 
 async function copyLink() {
   if (!player.media) return;
@@ -226,8 +263,9 @@ $("search").addEventListener("submit", async (event) => {
 });
 $("q").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 300); });
 for (const id of ["media", "least"]) $(id).addEventListener("change", search);
-$("file").addEventListener("change", () => { if ($("file").files[0]) setPicture($("file").files[0]); $("file").value = ""; });
-$("nopicture").addEventListener("click", noPicture);
+$("file").addEventListener("change", () => { if ($("file").files[0]) setUpload($("file").files[0]); $("file").value = ""; });
+$("unsend").addEventListener("click", unsend);
+$("unsure").addEventListener("click", () => { const first = state.shown; show(state.hits.length); $("cards").children[first].firstChild.focus(); });
 $("next").addEventListener("click", () => walk(1));
 $("previous").addEventListener("click", () => walk(-1));
 $("like").addEventListener("click", moreLikeThis);
@@ -241,11 +279,11 @@ addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop").h
 addEventListener("drop", (event) => {
   $("drop").hidden = true;
   const file = event.dataTransfer?.files[0];
-  if (file) { event.preventDefault(); setPicture(file); }
+  if (file) { event.preventDefault(); setUpload(file); }
 });
 addEventListener("paste", (event) => {
   const file = [...(event.clipboardData?.files || [])][0];
-  if (file) { event.preventDefault(); setPicture(file); }
+  if (file) { event.preventDefault(); setUpload(file); }
 });
 addEventListener("hashchange", restore);
 setUpAdding(refresh);

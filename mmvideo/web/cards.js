@@ -1,18 +1,19 @@
 // Results as cards: thumbnail, time, words, why. Moving over the picture scrubs through the hit.
-import { clock, element, frameUrl, marked, NAMES } from "./api.js";
+import { clock, element, frameUrl, NAMES, pointed } from "./api.js";
 
 const STEPS = 8;
 
-export function hitCard(hit, rank, media, asked, open) {
+export function hitCard(hit, rank, media, open) {
   const shot = picture(hit.media_id, hit.time, media?.video, `${clock(hit.start)} – ${clock(hit.end)}`);
   if (media?.video) scrubbing(shot, hit);
   const reasons = hit.matches.map((match) =>
     element("span", { className: match.modality }, `${NAMES[match.modality]?.[1] ?? match.modality} ${match.score.toFixed(2)}`));
   const about = element("span", { className: "about" },
     element("span", { className: "file" }, element("b", {}, hit.name), element("span", { className: "score", title: "score" }, hit.score.toFixed(2))));
-  if (hit.text) about.append(element("span", { className: "words" }, ...marked(hit.text, asked)));
+  const told = hit.matches.find((match) => match.text === hit.text);
+  if (hit.text) about.append(element("span", { className: "words" }, ...pointed(hit.text, told?.marks ?? [])));
   about.append(element("span", { className: "why" }, ...reasons));
-  return item(shot, about, `Hit ${rank + 1}: ${hit.name} at ${clock(hit.time)}, score ${hit.score.toFixed(2)}${hit.text ? `: ${hit.text}` : ""}`, open, hit.score < 0.25);
+  return item(shot, about, `Hit ${rank + 1}: ${hit.name} at ${clock(hit.time)}, score ${hit.score.toFixed(2)}${hit.text ? `: ${hit.text}` : ""}`, open, !hit.sure);
 }
 
 export function mediaCard(media, open) {
@@ -22,11 +23,11 @@ export function mediaCard(media, open) {
   return item(shot, about, `${media.name}, ${clock(media.duration)}`, open);
 }
 
-function item(shot, about, label, open, weak) {
+function item(shot, about, label, open, unsure) {
   const button = element("button", { type: "button", className: "card" }, shot, about);
   button.setAttribute("aria-label", label);
   button.addEventListener("click", open);
-  return element("li", { className: weak ? "weak" : "" }, button);
+  return element("li", { className: unsure ? "unsure" : "" }, button);
 }
 
 function picture(id, time, video, label) {

@@ -66,7 +66,8 @@ export class Line {
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     const x = (time) => this.part(time) * width;
     const base = height - 12;
-    const y = (score) => base - score * (base - 5);
+    const y = (score) => base - score * (base - 15); // the times stand above
+    this.ticks(pen, x, width, colour("soft"));
     pen.fillStyle = colour("wave");
     const loudest = Math.max(0.05, ...this.wave);
     this.wave.forEach((peak, i) => {
@@ -99,5 +100,14 @@ export class Line {
       pen.fillRect(x(hit.start), base + 3, Math.max(3, x(hit.end) - x(hit.start)), 7);
     }
     pen.globalAlpha = 1;
+  }
+
+  /** Times along the top, as many as fit, at full seconds, minutes or hours. */
+  ticks(pen, x, width, colour) {
+    const { start, duration } = this.media;
+    const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].find((seconds) => (duration / seconds) * 64 < width) ?? 14400;
+    pen.fillStyle = colour;
+    pen.font = "10px system-ui, sans-serif";
+    for (let time = Math.ceil(start / step + 0.01) * step; x(time) < width - 34; time += step) pen.fillText(clock(time), x(time) + 2, 10);
   }
 }
