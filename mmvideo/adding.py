@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from . import reports as journal
+from .address import Address, has_secrets
 from .cluster import Cluster, Order
 from .datatypes import Media, MediaReport, Outcome, Progress, ProgressCallback, Recipe
 from .errors import LibraryError, MediaError, MMVideoError
@@ -179,6 +180,10 @@ class Adding:
             return ingest(
                 media, self.recipe, self.clock.models(self.models), progress, self.clock.decoding(self.decoding)
             )
+        if isinstance(media.path, Address) and has_secrets(media.path):
+            raise MediaError(
+                f"{media.path}: credentials in an address stay here; give the cluster's machines their own"
+            )
         made = self.cluster.make(media, progress)
         with self.lock:
             self.models.agree(made.models)
@@ -197,7 +202,9 @@ def _same_content(store: Store, known: StoredMedia | None, media: Media, made_fr
     """Return the stored media that already is this file: touched only, or moved here from a path that is gone."""
     for stored in store.media_by_fingerprint(media.fingerprint):
         here = known is not None and stored.id == known.id
-        if stored.inputs == made_from and (here or (known is None and not stored.media.path.exists())):
+        if stored.inputs == made_from and (
+            here or (known is None and not stored.media.path.exists())
+        ):  # an address does
             return stored
     return None
 

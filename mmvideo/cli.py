@@ -304,8 +304,10 @@ def parser() -> argparse.ArgumentParser:
     writer.add_argument("--wait", action="store_true", help="wait while another mmvideo writes to the library")
     chosen = model_options()
 
-    command = _command(commands, "add", add, "index files and folders", [shared, as_json, writer, chosen])
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a recording, or a folder of them")
+    command = _command(commands, "add", add, "index files, folders and addresses", [shared, as_json, writer, chosen])
+    command.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a recording, or a folder of them; also https://…, s3://…"
+    )
     command.add_argument("--profile", action="store_true", help="tell where the time went, stage by stage")
     command.add_argument("--ray", metavar="ADDRESS", help="work on a Ray cluster; auto: the one here, or a new one")
     recipe_options(command)

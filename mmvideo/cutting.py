@@ -11,10 +11,12 @@ import contextlib
 import io
 import math
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from .address import Address
 from .datatypes import SAMPLE_RATE, Media, VideoStream
 from .decode.frames import scaled_size
 from .decode.sound import ffmpeg_program
@@ -30,16 +32,25 @@ def clip(media: Media, start: float, end: float, out: Path, *, exact: bool = Fal
 
     Raises `QueryError` for an interval outside the media, `MediaError` if ffmpeg cannot make it.
     """
-    import ffmpeg
-
     start, end = max(start, media.start), min(end, media.end)
     if not end > start:
         raise QueryError(
             f"{media.path.name}: nothing between these times; it lasts from {media.start:g} to {media.end:g} s"
         )
+    if not isinstance(media.path, Address):
+        return _cut(media, media.path, start - media.start, end - start, out, exact)
+    with tempfile.TemporaryDirectory(prefix="mmvideo-") as folder:  # ffmpeg opens no address: the stretch is fetched
+        piece = Path(folder) / "piece.mkv"
+        begins = shared().excerpt(media, start, end, piece)
+        return _cut(media, piece, max(0.0, start - begins), end - start, out, exact)
+
+
+def _cut(media: Media, file: Path, skipped: float, length: float, out: Path, exact: bool) -> Path:
+    import ffmpeg
+
     # -ss counts from the beginning of the file, wherever its own clock starts
-    source = ffmpeg.input(f"file:{media.path}", ss=f"{start - media.start:.6f}", protocol_whitelist="file")
-    how = {"t": f"{end - start:.6f}", "map_metadata": "-1", "sn": None, "dn": None}
+    source = ffmpeg.input(f"file:{file}", ss=f"{skipped:.6f}", protocol_whitelist="file")
+    how = {"t": f"{length:.6f}", "map_metadata": "-1", "sn": None, "dn": None}
     if not exact:
         how |= {"c": "copy", "avoid_negative_ts": "make_zero"}
     elif media.video:

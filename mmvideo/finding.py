@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .address import is_address, located
 from .errors import LibraryError
 from .filters import names
 from .store import Store, StoredMedia
@@ -15,7 +16,9 @@ def find(store: Store, media: str | os.PathLike[str]) -> StoredMedia:
 
     Raises `LibraryError` if none or several fit.
     """
-    stored = store.find_media(Path(media).expanduser().absolute())
+    path = located(media) if is_address(media) else Path(media).expanduser().absolute()
+    media = path if is_address(path) else media  # without what may be secret in it
+    stored = store.find_media(path)
     if stored is not None:
         return stored
     fitting = [other for other in store.media() if names(other.media, os.fspath(media))]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .address import located
 from .datatypes import ImageTextEncoder, Media, Modality, Recipe, Segment, Timeline, Vectors
 from .errors import LibraryError
 from .ingest import inputs
@@ -71,7 +72,7 @@ def read_file(
     times: str | os.PathLike[str] | None,
 ) -> tuple[Media, Vectors, NDArray[np.float64]]:
     """Return a media file, the vectors (n, dim) of its frames from an .npy file, and when each was seen (n,)."""
-    matrix, found = read_vectors(Path(vectors)), decoding.probe(Path(media).expanduser().absolute())
+    matrix, found = read_vectors(Path(vectors)), decoding.probe(located(os.path.expanduser(media)))  # noqa: PTH111
     known = sample_times(found, len(matrix), interval=interval, times=None if times is None else Path(times))
     return found, matrix, known
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .address import located
 from .datatypes import (
     ANYWHERE,
     SEARCHED,
@@ -167,7 +168,7 @@ class Library:
         ray: str | None = None,
         clock: Clock | None = None,
     ) -> AddReport:
-        """Add files and folders, and return what became of each file.
+        """Add files, folders and addresses (https://…, s3://…), and return what became of each file.
 
         Unchanged files are skipped; changed ones are made again; moved ones are recognised. A file that cannot be read
         is reported and skipped. Every finished file is stored at once: interrupted, the next `add` goes on from there.
@@ -327,7 +328,7 @@ class Library:
         """
         from .verify import relocate
 
-        before, now = (Path(os.path.abspath(Path(path).expanduser())) for path in (old, new))  # noqa: PTH100
+        before, now = (located(os.path.expanduser(path)) for path in (old, new))  # noqa: PTH111
         with self._writing() as writing:
             moved, left = relocate(writing.store, before, now)
         if not moved and not left:

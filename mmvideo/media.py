@@ -11,10 +11,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import address
+from .address import Address, located
 from .datatypes import AudioStream, Media, VideoStream
 from .errors import MediaError
 
@@ -47,17 +49,21 @@ def find_media(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], lis
     """Return the files to take, absolute and each once, and the paths that cannot be taken, each with the reason.
 
     Folders are walked in sorted order; hidden names and libraries in them are passed over, links are followed once. The
-    order is that of `paths`.
+    order is that of `paths`. Addresses (`mmvideo.address`) are asked whether they are folders.
     """
     files: list[Path] = []
     problems: list[tuple[Path, MediaError]] = []
     seen: set[str] = set()
     for given in paths:
-        path = Path(os.path.abspath(given))  # noqa: PTH100 - Path.absolute keeps "..", resolve follows links
+        try:
+            path = located(given)
+        except MediaError as error:
+            problems.append((Path(address.cleaned(os.fspath(given))), error))
+            continue
         found = 0
         for file in _files_of(path, problems):
             found += 1
-            real = os.path.realpath(file)
+            real = str(file) if isinstance(file, Address) else os.path.realpath(file)
             if real not in seen:
                 seen.add(real)
                 files.append(file)
@@ -67,6 +73,14 @@ def find_media(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], lis
 
 
 def _files_of(path: Path, problems: list[tuple[Path, MediaError]]) -> Iterator[Path]:
+    if isinstance(path, Address):
+        from .remote import NETWORK
+
+        try:
+            yield from NETWORK.files(path, MEDIA_SUFFIXES)
+        except MediaError as error:
+            problems.append((path, error))
+        return
     try:
         there = path.exists()
     except OSError as error:  # in a folder that may not be entered
@@ -132,6 +146,8 @@ def file_state(path: Path) -> tuple[int, int]:
 
     Raises `MediaError` for what is not a regular file that can be seen.
     """
+    if isinstance(path, Address):
+        return path.state()
     try:
         state = path.stat()
     except OSError as error:
@@ -170,7 +186,7 @@ def probe(path: str | os.PathLike[str]) -> Media:
     Covers are no video. Raises `MediaError` for what is missing, empty, no recording, a picture, or damaged beyond
     reading.
     """
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", resolve follows links
+    path = located(path)
     size, mtime_ns = file_state(path)
     if size == 0:
         raise MediaError(f"{path}: the file is empty; copy or record it again")
@@ -206,9 +222,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
     av.logging.set_level(None)
     try:
-        # "file:" keeps a name with a colon from being read as an address; a playlist must not fetch anything.
-        with av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}) as container:
-            yield container
+        with ExitStack() as stack:
+            yield stack.enter_context(av.open(**address.opening(path, stack)))
     except (av.FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise MediaError(

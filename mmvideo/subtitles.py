@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from .address import Address
 from .datatypes import Transcript, Utterance, Word
 from .errors import MediaError
 
@@ -81,6 +82,8 @@ def find_sidecar(media: str | os.PathLike[str]) -> Path | None:
     `film.vtt` or `film.srt` beside `film.mp4` (or `film.mp4.srt`), else one with a language, `film.en.srt`, the first
     by name. Upper and lower case of the ending do not matter.
     """
+    if isinstance(media, Address):  # to look beside it would be to ask the network for guesses
+        return None
     path = Path(media)
     siblings = [path.parent / name for name in _subtitles_in(str(path.parent)).get(path.stem, ())]
     plain = [file for file in siblings if file.stem in (path.stem, path.name)]

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from . import caches
+from .address import Address
 from .datatypes import SEARCHED, Modality
 from .errors import LibraryError, MediaError
 from .index import IndexState, VectorIndex
@@ -81,6 +82,8 @@ def verify(store: Store, folder: Path | None, *, repair: bool = False, drop: boo
     findings += _recordings(store, known, repair and drop)
     if folder is not None:
         findings += _caches(store, folder, repair)
+    if elsewhere := sum(isinstance(stored.media.path, Address) for stored in known.values()):
+        notes.append(f"{elsewhere} at addresses: not asked; `mmvideo add` them again to see whether they changed")
     return Verification(tuple(findings), len(known), sum(store.count(modality) for modality in SEARCHED), tuple(notes))
 
 
@@ -103,7 +106,7 @@ def _readable(store: Store, media_id: int) -> StoredMedia | None:
 
 def _mended(store: Store, media_id: int, stored: StoredMedia | None, wrong: str, repair: bool, drop: bool) -> Finding:
     path, done = None if stored is None else stored.media.path, ""
-    if repair and (drop or (stored is not None and not _astray(stored))):
+    if repair and (drop or (stored is not None and not _astray(stored, ask=True))):
         store.remove(media_id)
         done = "removed from the library; add it again"
     return Finding("damage", f"{path or f'media {media_id}'}: {wrong}", path, done)
@@ -121,8 +124,11 @@ def _recordings(store: Store, known: dict[int, StoredMedia], drop: bool) -> Iter
         yield Finding("media", f"{stored.media.path}: {wrong}", stored.media.path, done)
 
 
-def _astray(stored: StoredMedia) -> str:
-    """Say what became of a recording, or return an empty string where it is as it was."""
+def _astray(stored: StoredMedia, *, ask: bool = False) -> str:
+    """Say what became of a recording, or return an empty string where it is as it was. One at an address is taken to
+    be, unless we are to `ask`."""
+    if isinstance(stored.media.path, Address) and not ask:
+        return ""
     try:
         state = file_state(stored.media.path)
     except MediaError:

@@ -9,7 +9,7 @@ import mmvideo
 
 PACKAGE = Path(mmvideo.__file__).parent
 ROWS = (
-    {"datatypes", "errors", "examples", "onecore", "times", "words", "written"},
+    {"address", "datatypes", "errors", "examples", "onecore", "remote", "times", "words", "written"},
     {
         "media",
         "decode",

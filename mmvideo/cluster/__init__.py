@@ -144,8 +144,9 @@ def _connect(ray: Any, address: str) -> bool:
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
-    # Workers import what this program imports, from where it does.
-    options["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(part or os.getcwd() for part in sys.path)}}  # noqa: PTH109
+    # Workers import what this program imports, from where it does; NumPy's threads are in the models' way (`onecore`).
+    path = os.pathsep.join(part or os.getcwd() for part in sys.path)  # noqa: PTH109
+    options["runtime_env"] = {"env_vars": {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
     try:
         if address != "auto":
             ray.init(address=address, **_without(options, "include_dashboard"))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..address import Address
 from ..datatypes import Frames, Images, Media, VideoStream
 from ..errors import MediaError
 from .picture import Painter, decoded, shown_from
@@ -189,7 +190,7 @@ def _by_plan(
         account.why = str(error).removeprefix(f"{media.path}: ")
     if found or not len(numbers):
         return
-    if not timeline.doubt:
+    if not timeline.doubt and not isinstance(media.path, Address):
         account.decoder, account.why = "decord", account.why or "PyAV decodes none of its pictures"
         yield from _by_decord(media, timeline.times, numbers, size, batch)
     elif pace.start is None:

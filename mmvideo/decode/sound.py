@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from ..address import Address
 from ..datatypes import SAMPLE_RATE, Audio, Media, Samples
 from ..errors import MediaError
+from .listened import blocks_of
 from .stream import Account, Stream
 from .timeline import INDEXED, opened
 
@@ -41,8 +43,11 @@ def read_audio(
         stream = _default_stream(media)
     if not 0 <= stream < len(media.audio):
         raise MediaError(f"{media.path}: no audio stream {stream}; it has {len(media.audio)}, counted from 0")
-    account = Account("ffmpeg")
     length = max(1, round(block_seconds * rate))
+    if isinstance(media.path, Address):
+        account = Account("pyav")
+        return Stream(blocks_of(media, stream, length, rate, _filters(media, rate), account), account)
+    account = Account("ffmpeg")
     return Stream(_blocks(media, stream, length, rate, account), account)
 
 
@@ -69,13 +74,19 @@ def ffmpeg_program() -> str:
         return found
 
 
+def _filters(media: Media, rate: int) -> tuple[str, str]:
+    """Return the settings of the two resamplers that sound goes through.
+
+    "async" fills gaps, "first_pts" the time before the first sound. The latter counts in samples that come in, so the
+    rate is changed before: the rate that a container states may be wrong by two (HE-AAC).
+    """
+    return f"osr={rate}:ochl=mono:osf=flt", f"async=1:first_pts={round(media.start * rate)}"
+
+
 def _started(media: Media, stream: int, rate: int) -> Popen[bytes]:
     import ffmpeg
 
-    # "async" fills gaps, "first_pts" the time before the first sound. The latter counts in samples that come in, so the
-    # rate is changed before: the rate that a container states may be wrong by two (HE-AAC).
-    fill = f"aresample=async=1:first_pts={round(media.start * rate)}"
-    resample = f"aresample=osr={rate}:ochl=mono:osf=flt,{fill}"
+    resample = ",".join(f"aresample={how}" for how in _filters(media, rate))
     # "file:" keeps a name with a colon from being read as an address
     source = ffmpeg.input(f"file:{media.path}", protocol_whitelist="file")[f"a:{stream}"]
     output = ffmpeg.output(source, "pipe:1", f="f32le", acodec="pcm_f32le", af=resample)

@@ -11,7 +11,7 @@ so they serve only as a check.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..address import opening
 from ..datatypes import Media
 from ..errors import MediaError
 
@@ -89,9 +90,8 @@ def opened(path: Path) -> Iterator[Any]:
 
     av.logging.set_level(None)
     try:
-        # "file:" keeps a name with a colon from being read as an address
-        with av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}) as container:
-            yield container
+        with ExitStack() as stack:
+            yield stack.enter_context(av.open(**opening(path, stack)))
     except (av.FFmpegError, OSError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise MediaError(f"{path}: cannot be read ({why}); see if it is still there and a player opens it") from error

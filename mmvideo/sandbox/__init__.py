@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..address import Address
 from ..datatypes import SAMPLE_RATE, Audio, Frames, Images, Media
 from ..decode import Stream, frame_at, read_audio, sample_frames
 from ..decode.frames import scaled_size
@@ -144,9 +145,10 @@ class Sandbox:
 
     def probe(self, path: Path) -> Media:
         """Return what a file is. Raises `MediaError` also where it crashes or hangs the decoder."""
-        size = path.stat().st_size if path.is_file() else 0
+        state = path.state() if isinstance(path, Address) else None
+        size = state[0] if state else path.stat().st_size if path.is_file() else 0
         with self._worker(path, size) as worker:
-            header, _ = worker.ask({"task": "probe", "path": str(path)}, 0)
+            header, _ = worker.ask({"task": "probe", "path": str(path), "state": state}, 0)
             return replace(media_from_json(header["media"]), path=path)
 
     def sample_frames(
@@ -193,6 +195,12 @@ class Sandbox:
         except MediaError as error:
             raise QueryError(str(error)) from error
 
+    def excerpt(self, media: Media, start: float, end: float, out: Path) -> float:
+        """Copy a stretch of a recording; see `mmvideo.decode.excerpt`."""
+        task = {"task": "excerpt", "media": media_to_json(media), "start": start, "end": end, "out": str(out)}
+        with self._worker(media.path, media.size) as worker:
+            return float(worker.ask(task, 0)[0]["begins"])
+
     def _stream(self, media: Media, task: dict[str, Any], most: int, convert: Any) -> Stream[Any]:
         account = Account("sandbox")
 
@@ -231,6 +239,7 @@ class Sandbox:
             log.warning("%s: %s", path, reason)
             raise MediaError(f"{path}: cannot be read ({reason})") from error
         finally:
+            task.close()
             worker.tasks += 1
             if task.done and worker.tasks < _FILES and worker.alive():
                 with self._lock:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Event, Timer
-from typing import Any
+from typing import Any, BinaryIO
 
+from ..address import Address
 from ..errors import MediaError
-from .wire import WireError, receive, send
+from .wire import LARGEST_RANGE, WireError, receive, send
 
 _START = 120.0  # seconds that a worker may take to start, on a cold and busy disk
 _CODE = "import sys; sys.path[:] = sys.argv[2:]; from mmvideo.sandbox.worker import main; main(int(sys.argv[1]))"
@@ -24,6 +25,7 @@ class Task:
 
     def __init__(self, worker: Worker, path: Path, patience: float) -> None:
         self._worker, self._path, self._patience = worker, path, patience
+        self._content: BinaryIO | None = None  # of an address: the worker has no network, it asks us
         self.asked = self.done = False
 
     def ask(self, task: dict[str, Any], most: int) -> tuple[dict[str, Any], bytearray]:
@@ -35,6 +37,9 @@ class Task:
     def answer(self, most: int) -> tuple[dict[str, Any], bytearray]:
         """Return the next answer, with at most `most` bytes of data. Raises `MediaError` where it is a refusal."""
         header, data = self._worker.receive(most, self._patience)
+        while header.get("kind") == "read":
+            self._worker.send({}, self._range(int(header["offset"]), int(header["size"])))
+            header, data = self._worker.receive(most, self._patience)
         kind = header.get("kind")
         self.done = kind in _LAST
         if kind == "refused":
@@ -42,6 +47,19 @@ class Task:
         if kind == "failed":
             raise MediaError(f"{self._path}: cannot be read ({header['message']})")
         return header, data
+
+    def _range(self, offset: int, size: int) -> bytes:
+        """Return a range of the one recording that this task is about; of files of this machine, none."""
+        if not isinstance(self._path, Address) or not (offset >= 0 and 0 <= size <= LARGEST_RANGE):
+            raise WireError(f"{size} bytes from {offset} were asked for")
+        self._content = self._content or self._path.open()
+        self._content.seek(offset)
+        return self._content.read(size)
+
+    def close(self) -> None:
+        """Close what was read for the worker."""
+        if self._content is not None:
+            self._content.close()
 
 
 class Worker:
@@ -71,10 +89,10 @@ class Worker:
         """Tell whether the process runs, and is ours: after a fork it serves the parent only."""
         return self._owner == os.getpid() and self._process.poll() is None
 
-    def send(self, task: dict[str, Any]) -> None:
-        """Give it a task."""
+    def send(self, task: dict[str, Any], data: bytes = b"") -> None:
+        """Give it a task, or what it asked for."""
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
-        send(self._process.stdin, task)  # type: ignore[arg-type]  # unbuffered: a FileIO
+        send(self._process.stdin, task, data)  # type: ignore[arg-type]  # unbuffered: a FileIO
 
     def receive(self, most: int, patience: float) -> tuple[dict[str, Any], bytearray]:
         """Return what it says. Raises `WireError` when it ends instead, or says nothing for `patience` seconds."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol
 
+from ..address import stored
 from ..datatypes import AudioStream, Media, VideoStream
+
+LARGEST_RANGE = 16 * 1024**2
+"""Bytes of a recording at an address that may be asked for at once."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -79,6 +82,6 @@ def media_from_json(known: dict[str, Any]) -> Media:
     try:
         video = VideoStream(**known.pop("video")) if known["video"] else known.pop("video")
         audio = tuple(AudioStream(**stream) for stream in known.pop("audio"))
-        return Media(path=Path(known.pop("path")), video=video, audio=audio, **known)
+        return Media(path=stored(known.pop("path")), video=video, audio=audio, **known)
     except (KeyError, TypeError, AttributeError) as error:
         raise WireError(f"no media ({error})") from error

@@ -10,18 +10,21 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..address import Address, ranges, reading, stored
 from ..decode import frame_at, read_audio, sample_frames
+from ..decode.excerpt import excerpt
 from ..errors import MMVideoError
 from ..media import probe
 from ..picture import as_picture
-from .wire import Pipe, WireError, media_from_json, media_to_json, receive, send
+from .wire import LARGEST_RANGE, Pipe, WireError, media_from_json, media_to_json, receive, send
 
 _LONGEST = 500  # characters of a message or note
 _MOST_NOTES = 20
@@ -37,11 +40,13 @@ def main(memory: int) -> None:
     os.dup2(nowhere, 1)
     asked = os.fdopen(os.dup(0), "rb", buffering=0)
     os.dup2(nowhere, 0)
-    tasks: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    tasks: SimpleQueue[tuple[dict[str, Any], bytearray]] = SimpleQueue()
     Thread(target=_read_tasks, args=(asked, tasks), name="tasks", daemon=True).start()
     send(answers, {"kind": "ready"})
     while True:
-        _serve(tasks.get(), answers)
+        task, _ = tasks.get()
+        reading(partial(Asking, task, answers, tasks))
+        _serve(task, answers)
 
 
 def _bound(memory: int) -> None:
@@ -55,10 +60,10 @@ def _bound(memory: int) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-def _read_tasks(asked: Pipe, tasks: SimpleQueue[dict[str, Any]]) -> None:
+def _read_tasks(asked: Pipe, tasks: SimpleQueue[tuple[dict[str, Any], bytearray]]) -> None:
     try:
         while True:
-            tasks.put(receive(asked, 0, largest=_LARGEST)[0])
+            tasks.put(receive(asked, LARGEST_RANGE, largest=_LARGEST))
     except (WireError, OSError):
         if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():  # a session of our own, with our ffmpeg in it
             os.killpg(0, signal.SIGKILL)
@@ -78,8 +83,34 @@ def _serve(task: dict[str, Any], answers: Pipe) -> None:
         send(answers, {"kind": "failed", "message": f"{type(error).__name__}: {error}"[:_LONGEST]})
 
 
+# Recordings at addresses
+
+
+class Asking:
+    """Has the process that gave the task read its recording: there is no network here, and no password."""
+
+    def __init__(
+        self, task: dict[str, Any], answers: Pipe, replies: SimpleQueue[tuple[dict[str, Any], bytearray]]
+    ) -> None:
+        self._state = task.get("state") or (task["media"]["size"], task["media"]["mtime_ns"])
+        self._answers, self._replies = answers, replies
+
+    def state(self, address: Address) -> tuple[int, int]:
+        """Return (size, version), as the task says."""
+        size, version = self._state
+        return int(size), int(version)
+
+    def open(self, address: Address) -> BinaryIO:
+        """Return the recording, to read."""
+        return ranges(int(self._state[0]), self._read)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        send(self._answers, {"kind": "read", "offset": offset, "size": min(size, LARGEST_RANGE)})
+        return bytes(self._replies.get()[1])
+
+
 def _probe(task: dict[str, Any], answers: Pipe) -> None:
-    send(answers, {"kind": "media", "media": media_to_json(probe(Path(task["path"])))})
+    send(answers, {"kind": "media", "media": media_to_json(probe(stored(task["path"])))})
 
 
 def _frames(task: dict[str, Any], answers: Pipe) -> None:
@@ -94,6 +125,11 @@ def _frame(task: dict[str, Any], answers: Pipe) -> None:
     one = frame_at(media_from_json(task["media"]), task["time"], short_side=task["short_side"])
     about = {"kind": "picture", "shape": one.images.shape}
     send(answers, about, np.ascontiguousarray(one.times), np.ascontiguousarray(one.images))
+
+
+def _excerpt(task: dict[str, Any], answers: Pipe) -> None:
+    begins = excerpt(media_from_json(task["media"]), task["start"], task["end"], Path(task["out"]))
+    send(answers, {"kind": "end", "begins": begins})
 
 
 def _picture(task: dict[str, Any], answers: Pipe) -> None:
@@ -119,4 +155,5 @@ _TASKS: dict[str, Callable[[dict[str, Any], Pipe], None]] = {
     "frame": _frame,
     "sound": _sound,
     "picture": _picture,
+    "excerpt": _excerpt,
 }

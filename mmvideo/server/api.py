@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as InPath
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from .. import subtitles
+from ..address import Address, is_address
 from ..cutting import clip, frame_jpeg, waveform
 from ..errors import LibraryError, QueryError
 from ..library import Library
@@ -22,6 +23,7 @@ from ..store import StoredMedia
 from .few import Few, Kept
 from .jobs import Jobs
 from .naming import attachment, shown
+from .ranges import passed_on
 from .recording import Recording, kind_of, stored_media, there
 from .searching import MediaId, add_search
 from .shapes import AddIn, Failure, JobOut, LibraryOut, MediaDetail, MediaOut, Removed
@@ -129,9 +131,12 @@ def _add_pieces(routes: APIRouter, library: Library) -> None:
 
     @routes.head("/media/{media_id}/file", include_in_schema=False)
     @routes.get("/media/{media_id}/file", response_class=FileResponse, responses=RANGES)
-    def file(media_id: MediaId) -> FileResponse:
+    def file(media_id: MediaId, request: Request) -> Response:
         """Return the recording itself, or ranges of it (206, 416, If-Range)."""
         media, stat = there(library, media_id)
+        if isinstance(media.path, Address):
+            wanted, if_range = request.headers.get("range"), request.headers.get("if-range")
+            return passed_on(media.path, kind_of(media.path.suffix), wanted, if_range)
         return Recording(media.path, stat)
 
     @routes.get("/media/{media_id}/frame", response_class=Response, responses=JPEG)
@@ -201,9 +206,9 @@ def _add_jobs(routes: APIRouter, library: Library, writable: bool) -> None:
         """Begin to add files and folders; the job tells how far it is."""
         allowed()
         for path in what.paths:
-            if "\0" in path or not Path(path).expanduser().is_absolute():
+            if "\0" in path or not (is_address(path) or Path(path).expanduser().is_absolute()):
                 raise QueryError(f"{path!r}: name the whole path, such as /home/ada/videos")
-        return jobs.add([str(Path(path).expanduser()) for path in what.paths])
+        return jobs.add([path if is_address(path) else str(Path(path).expanduser()) for path in what.paths])
 
     @routes.delete("/media/{media_id}")
     def remove(media_id: MediaId) -> Removed:

@@ -12,9 +12,11 @@ from fastapi.responses import FileResponse
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from ..address import Address
 from ..datatypes import Media
-from ..errors import LibraryError
+from ..errors import LibraryError, MediaError
 from ..library import Library
+from ..remote import NETWORK
 from ..store import StoredMedia
 
 TYPES = {
@@ -39,15 +41,19 @@ def stored_media(library: Library, media_id: int) -> StoredMedia:
         raise HTTPException(404, f"no media {media_id} in the library") from error
 
 
-def there(library: Library, media_id: int) -> tuple[Media, os.stat_result]:
-    """Return a media whose file is still the one that was indexed: never serve what was put in its place. Raises
-    `HTTPException` (404, 409) otherwise."""
+def there(library: Library, media_id: int) -> tuple[Media, os.stat_result | None]:
+    """Return a media whose file is still the one that was indexed: never serve what was put in its place. Beside it
+    what the system knows of the file, None of one that is elsewhere. Raises `HTTPException` (404, 409) otherwise."""
     media = stored_media(library, media_id).media
     try:
-        stat = media.path.stat()
-    except OSError:
+        if isinstance(media.path, Address):
+            stat, state = None, NETWORK.lately(media.path)
+        else:
+            stat = media.path.stat()
+            state = (stat.st_size, stat.st_mtime_ns)
+    except (OSError, MediaError):
         raise HTTPException(404, f"{media.path.name}: the file is gone") from None
-    if (stat.st_size, stat.st_mtime_ns) != (media.size, media.mtime_ns):
+    if state != (media.size, media.mtime_ns):
         raise HTTPException(409, f"{media.path.name}: changed since it was added; add it again")
     return media, stat
 
@@ -58,7 +64,7 @@ class Recording(FileResponse):
     A unit other than bytes is ignored (RFC 9110, 14.2).
     """
 
-    def __init__(self, path: Path, stat: os.stat_result) -> None:
+    def __init__(self, path: Path, stat: os.stat_result | None) -> None:
         headers = {"cache-control": "private, max-age=0"}
         super().__init__(path, media_type=kind_of(path.suffix), headers=headers, stat_result=stat)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..address import stored as stored_path
 from ..datatypes import (
     AudioStream,
     Media,
@@ -145,7 +146,7 @@ def to_media(row: Sequence[Any]) -> StoredMedia:
     media_id, path, size, mtime_ns, fingerprint, container, start, duration, streams, inputs, notes, added = row
     known = json.loads(streams)
     media = Media(
-        path=Path(os.fsdecode(path)),
+        path=stored_path(os.fsdecode(path)),
         size=size,
         mtime_ns=mtime_ns,
         fingerprint=fingerprint,

@@ -21,6 +21,8 @@ from .halves import packed
 
 EXACT_LIMIT = 50_000
 CONNECTIVITY, EXPANSION_ADD = 16, 128
+MEMORY = 4_000_000
+"""Kilobytes that making a graph takes at most, where the server's own `maintenance_work_mem` does not allow more."""
 LISTED = 200_000
 """Ids that are listed to choose some spread evenly; of more, a place in the order is sought for each."""
 
@@ -100,9 +102,10 @@ def build(db: Any, modality: Modality, count: int, dim: int) -> None:
     if row is not None:
         db.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     # What the graph takes while it is made, vectors and up to 2 × 16 neighbours each; with less it is made on disk.
-    wanted = min(4_000_000, max(64_000, count * (2 * dim + 600) // 1000))
+    needed = max(64_000, count * (2 * dim + 600) // 1000)  # kB
     before = db.execute("SHOW maintenance_work_mem").fetchone()[0]
-    db.execute(f"SET maintenance_work_mem = {wanted}")
+    allowed = db.execute("SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'").fetchone()[0]
+    db.execute(f"SET maintenance_work_mem = {max(min(needed, MEMORY), int(allowed))}")
     try:
         db.execute(
             f"""CREATE INDEX CONCURRENTLY {name} ON segment USING hnsw ((vector::halfvec({dim})) halfvec_ip_ops)
