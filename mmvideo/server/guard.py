@@ -15,7 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 import anyio
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -33,6 +33,9 @@ SECURITY = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
+
+_RAW = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
+_UNSAID = (b"cache-control", b"no-store")
 
 
 class TooLargeError(Exception):
@@ -131,10 +134,10 @@ class Guard:
             if refused:  # whatever the application makes of the broken body
                 return
             if message["type"] == "http.response.start":
-                fields = MutableHeaders(scope=message)
-                for name, value in SECURITY.items():
-                    fields[name] = value
-                fields.setdefault("cache-control", "no-store")
+                said = list(message.get("headers", ()))
+                if all(name != _UNSAID[0] for name, _ in said):
+                    said.append(_UNSAID)
+                message = {**message, "headers": [*said, *_RAW]}
             await send(message)
 
         with suppress(TooLargeError):
@@ -152,6 +155,5 @@ def _name(host: str) -> str:
 async def _answer(send: Send, status: int, kind: str, message: str) -> None:
     body = json.dumps({"error": {"kind": kind, "message": message}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.encode(), value.encode()) for name, value in SECURITY.items()]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *_RAW]})
     await send({"type": "http.response.body", "body": body})
