@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from mmvideo.onecore import one_core
+from mmvideo.onecore import asleep_while_waiting, one_core
 
 
 def cores() -> list[int]:
@@ -68,10 +68,21 @@ def test_the_command_keeps_to_one_core_unless_told_otherwise(given, expected):
     code = (
         "from mmvideo.cli import main\n"
         "try: main(['--version'])\nexcept SystemExit: pass\n"
-        "import numpy, os; print(os.environ['OPENBLAS_NUM_THREADS'])"
+        "import numpy, os; print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'])"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")}
     if given:
         environment["OPENBLAS_NUM_THREADS"] = given
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == expected
+    assert done.stdout.splitlines()[-1] == f"passive {expected}"
+
+
+@pytest.mark.parametrize("given", [None, "active"])
+def test_a_library_imported_inside_reads_that_threads_sleep_and_later_ones_do_not(monkeypatch, given):
+    """Whoever sets OpenMP's own variable is obeyed."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    with asleep_while_waiting():
+        assert os.environ["OMP_WAIT_POLICY"] == (given or "passive")
+    assert os.environ.get("OMP_WAIT_POLICY") == given

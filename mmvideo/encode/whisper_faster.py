@@ -10,6 +10,7 @@ import numpy as np
 
 from ..datatypes import SAMPLE_RATE, Samples, Word
 from ..errors import ModelError
+from ..onecore import asleep_while_waiting
 from .heard import Heard
 
 BATCH = 8
@@ -25,8 +26,9 @@ class FasterEngine:
     """A loaded model, on a GPU where CTranslate2 sees one (float16), else on the processor (int8)."""
 
     def __init__(self, place: Path) -> None:
-        import ctranslate2
-        from faster_whisper import BatchedInferencePipeline, WhisperModel
+        with asleep_while_waiting():
+            import ctranslate2
+            from faster_whisper import BatchedInferencePipeline, WhisperModel
 
         logging.getLogger("faster_whisper").setLevel(logging.ERROR)
         gpu = ctranslate2.get_cuda_device_count() > 0
