@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from mmvideo import Library
+from mmvideo.datatypes import AddReport, Progress
 
 from .films import make_film, make_sound
 from .serving import Served
@@ -419,6 +421,32 @@ def test_an_empty_library_explains_and_is_filled(browser, films, tmp_path):
         page.on("dialog", lambda dialog: dialog.accept())
         page.click("#remove")
         until(page, "document.getElementById('cards').children.length === 0")
+        context.close()
+
+
+def test_adding_shows_how_far_it_is(browser, tmp_path, monkeypatch):
+    over = threading.Event()
+
+    def slow(paths, progress):
+        progress(Progress("files", Path("/films/a.mp4"), 0.0, 2.0))
+        progress(Progress("frames", Path("/films/a.mp4"), 30.0, 60.0))
+        assert over.wait(30)
+        return AddReport(())
+
+    with opened(tmp_path / "new.mmv") as library, Served(library) as server:
+        monkeypatch.setattr(library, "add", slow)
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.click("#adder")
+        page.fill("#path", "/films")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('job').textContent === '1 of 2: a.mp4 — frames'")
+        assert page.evaluate("document.getElementById('progress').value") == 0.5
+        page.click("#closeadd")
+        assert page.locator("#adder").inner_text() == "Adding 1 of 2"
+        over.set()
+        until(page, "document.getElementById('adder').textContent === 'Add folder'")
         context.close()
 
 

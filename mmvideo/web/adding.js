@@ -25,13 +25,14 @@ export function openAdding() { $("adding").showModal(); $("path").focus(); }
 
 function tell(text) { $("job").textContent = text; }
 
-function busy(yes) { $("addgo").disabled = yes; $("progress").hidden = !yes; if (yes) $("progress").removeAttribute("value"); }
+function busy(yes) { if (!yes) $("adder").textContent = "Add folder"; $("addgo").disabled = yes; $("progress").hidden = !yes; if (yes) $("progress").removeAttribute("value"); }
 
 function watch(id, finished) {
   const events = new EventSource(`/api/jobs/${id}/events`);
   events.addEventListener("running", (event) => {
     const job = JSON.parse(event.data);
     if (job.total) $("progress").value = Math.min(1, job.done / job.total);
+    $("adder").textContent = job.files > 1 ? `Adding ${job.file} of ${job.files}` : "Adding …"; // seen with the dialog closed
     if (job.files) tell(`${job.file} of ${job.files}: ${job.name}${job.stage ? ` — ${job.stage}` : ""}`);
   });
   events.addEventListener("done", (event) => {
