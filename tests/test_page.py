@@ -264,6 +264,21 @@ def test_what_is_less_sure_waits_until_it_is_asked_for(page, served):
     assert f"limit={len(hits)}" in page.get_attribute("#csv", "href")
 
 
+def test_what_is_less_sure_comes_onto_the_line_when_it_is_shown(page, served):
+    hits = served.library.search("green", limit=30)
+    waiting = {hit.media_id for hit in hits if not hit.sure}
+    opened = next(rank for rank, hit in enumerate(hits) if hit.sure and hit.media_id in waiting)
+    drawn = "document.querySelector('#line canvas').toDataURL()"
+    ask(page, "green")
+    with page.expect_response("**/curve?*"):
+        page.locator("#cards .card").nth(opened).click()
+    now(page)
+    page.wait_for_timeout(500)  # the curve is drawn
+    before = page.evaluate(drawn)
+    page.click("#unsure")
+    assert page.evaluate(drawn) != before
+
+
 def test_the_files_of_a_hit_are_downloaded(page, tmp_path):
     ask(page, "green")
     page.locator("#cards .card").first.click()

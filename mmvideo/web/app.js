@@ -265,7 +265,12 @@ $("q").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout
 for (const id of ["media", "least"]) $(id).addEventListener("change", search);
 $("file").addEventListener("change", () => { if ($("file").files[0]) setUpload($("file").files[0]); $("file").value = ""; });
 $("unsend").addEventListener("click", unsend);
-$("unsure").addEventListener("click", () => { const first = state.shown; show(state.hits.length); $("cards").children[first].firstChild.focus(); });
+$("unsure").addEventListener("click", () => {
+  const first = state.shown;
+  show(state.hits.length);
+  $("cards").children[first].firstChild.focus();
+  if (player.media) player.hits(state.hits);
+});
 $("next").addEventListener("click", () => walk(1));
 $("previous").addEventListener("click", () => walk(-1));
 $("like").addEventListener("click", moreLikeThis);

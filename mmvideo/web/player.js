@@ -64,14 +64,18 @@ export class Player {
   /** The curve and the hits of a search, for this recording. */
   async answer(asked, hits) {
     const media = this.media;
-    this.line.hits = hits.filter((hit) => hit.media_id === media.id);
     this.line.curve = { times: [], seen: [], said: [] };
-    this.line.draw();
+    this.hits(hits);
     if (!asked || !(asked.q || asked.like)) return;
     try {
       const curve = await ask(`/api/media/${media.id}/curve?${query({ q: asked.q, in: asked.in, like: asked.like })}`);
       if (this.media === media) { this.line.curve = curve; this.line.draw(); }
     } catch { /* no curve for this question: the hits are shown all the same */ }
+  }
+
+  hits(hits) {
+    this.line.hits = hits.filter((hit) => hit.media_id === this.media.id);
+    this.line.draw();
   }
 
   transcript(said) {
