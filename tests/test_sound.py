@@ -270,7 +270,7 @@ def test_without_sounds_nothing_is_heard(recording, tmp_path):
     with Library.open(tmp_path / "l.mmv", recipe=recipe) as library:
         library.add(recording)
         assert library.counts(recording) == {}
-        with pytest.raises(QueryError, match="reindex --sound clap"):
+        with pytest.raises(QueryError, match="reindex --sound yamnet"):
             library.search(audio=recording)
 
 
