@@ -4,8 +4,8 @@
 
 Vectors are drawn around centres, as embeddings of shots lie: a hundred to a centre, unit length. Queries are vectors of
 the collection, moved a little. Recall is the part of the true ten nearest (by comparing all) among the ten found.
-`--peers` is the Python of an environment with `faiss-cpu` and `sqlite-vec` (`python -m venv`, `pip install`); they get
-the same vectors in the same run. Prints a Markdown table.
+`--peers` is the Python of an environment with `faiss-cpu`, `sqlite-vec` and `apsw` (`python -m venv`, `pip install`;
+Python's own SQLite often loads no extensions); they get the same vectors in the same run. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from mmvideo.index import VectorIndex
 
 ASKED, NEAREST = 200, 10
 PEERS = """
-import sqlite3, struct, sys, time
+import sys, time
 from statistics import median
-import faiss, numpy as np, sqlite_vec
+import apsw, faiss, numpy as np, sqlite_vec
 vectors, queries = (np.load(sys.argv[1] + name) for name in ("/vectors.npy", "/queries.npy"))
 true = np.load(sys.argv[1] + "/true.npy")
 def row(name, built, search):
@@ -50,9 +50,9 @@ index = faiss.IndexFlatIP(vectors.shape[1])
 index.add(vectors)
 row("FAISS flat (all compared)", time.perf_counter() - started, lambda q: index.search(q[None], 10)[1][0])
 started = time.perf_counter()
-db = sqlite3.connect(":memory:")
+db = apsw.Connection(":memory:")
 db.enable_load_extension(True)
-sqlite_vec.load(db)
+db.load_extension(sqlite_vec.loadable_path())
 db.execute(f"CREATE VIRTUAL TABLE v USING vec0(e float[{vectors.shape[1]}] distance_metric=cosine)")
 db.executemany("INSERT INTO v (rowid, e) VALUES (?, ?)", ((i + 1, x.tobytes()) for i, x in enumerate(vectors)))
 queries = queries[:40]

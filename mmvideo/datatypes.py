@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -160,7 +161,7 @@ class Segment:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timeline:
     """What was seen when: sample i at `times[i]` (n,) shows vector `rows[i]` (n,) of `vectors` (m, dim), m ≤ n.
 
@@ -175,13 +176,25 @@ class Timeline:
     start: float
     end: float
 
+    @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """Return the borders (n + 1,) of what the samples stand for: each from its own time to the next one's, the
-        first from the media's start, the last to its end."""
+        """The borders (n + 1,) of what the samples stand for: each from its own time to the next one's, the first from
+        the media's start, the last to its end."""
         if len(self.times) == 0:
             return np.array([self.start, self.end])
         last = max(self.end, float(self.times[-1]))
         return np.concatenate([[min(self.start, float(self.times[0]))], self.times[1:], [last]])
+
+    @cached_property
+    def step(self) -> float:
+        """How many seconds a sample usually stands for."""
+        return float(np.median(np.diff(self.edges)))
+
+    @cached_property
+    def shots(self) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Which shot each sample lies in (n,), and how long each shot lasts, in seconds."""
+        borders = np.concatenate(([self.start], self.cuts, [self.end]))
+        return np.searchsorted(self.cuts, self.times, side="right"), np.diff(borders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,11 +416,9 @@ class TextEncoder(Protocol):
     @property
     def model(self) -> ModelId:
         """The weights that do it."""
-        ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return one unit vector per text, shape (n, dim) float32; n may be 0."""
-        ...
 
 
 @runtime_checkable
@@ -417,7 +428,6 @@ class ImageTextEncoder(TextEncoder, Protocol):
     def encode_images(self, images: Images | Sequence[Images]) -> Vectors:
         """Return one unit vector per picture, shape (n, dim) float32; `images` is (n, height, width, 3) uint8 RGB, or a
         sequence of (height, width, 3) pictures of any sizes; n may be 0."""
-        ...
 
 
 @runtime_checkable
@@ -427,16 +437,13 @@ class SoundTextEncoder(TextEncoder, Protocol):
     @property
     def rate(self) -> int:
         """The samples per second that it wants."""
-        ...
 
     @property
     def longest(self) -> float:
         """The seconds that it hears at most."""
-        ...
 
     def encode_sounds(self, sounds: Sequence[Samples]) -> Vectors:
         """Return one unit vector per sound (n,) at `rate`, none longer than `longest`; shape (n, dim) float32."""
-        ...
 
 
 @runtime_checkable
@@ -446,11 +453,9 @@ class Captioner(Protocol):
     @property
     def model(self) -> ModelId:
         """The weights that do it."""
-        ...
 
     def caption(self, images: Images | Sequence[Images]) -> list[str]:
         """Return what each picture (height, width, 3) uint8 RGB shows, "" for one of which nothing can be said."""
-        ...
 
 
 @runtime_checkable
@@ -460,7 +465,6 @@ class Transcriber(Protocol):
     @property
     def model(self) -> ModelId:
         """The weights that do it."""
-        ...
 
     def transcribe(
         self,
@@ -473,4 +477,3 @@ class Transcriber(Protocol):
 
         Memory is bounded by the longest stretch. `progress` is told the time up to which the sound has been heard.
         """
-        ...

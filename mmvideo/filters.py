@@ -47,7 +47,7 @@ def cut(timeline: Timeline, where: Filter) -> Timeline:
     end = timeline.end if where.end is None else min(timeline.end, where.end)
     if (start, end) == (timeline.start, timeline.end):
         return timeline
-    edges = timeline.edges()
+    edges = timeline.edges
     kept = (edges[1:] > start) & (edges[:-1] < end)
     times = np.maximum(timeline.times[kept], start)
     return replace(timeline, times=times, rows=timeline.rows[kept], start=start, end=max(start, end))

@@ -59,6 +59,14 @@ def asleep_while_waiting() -> Iterator[None]:
             del os.environ[_WAITING]
 
 
+def cores() -> int:
+    """Return how many cores this process may use: `OMP_NUM_THREADS` where it is set, else what the system grants."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @cache
 def _blas() -> Any:
     from threadpoolctl import ThreadpoolController

@@ -68,7 +68,7 @@ def pool_windows(timeline: Timeline, windows: list[tuple[float, float]], *, how:
 
     A window in which no sample lies takes the sample that is on screen when it begins.
     """
-    edges = timeline.edges()
+    edges = timeline.edges
     pooled = np.zeros((len(windows), timeline.vectors.shape[1]), np.float32)
     for position, (start, end) in enumerate(windows):
         first = int(np.searchsorted(timeline.times, start, side="left"))

@@ -17,6 +17,7 @@ from typing import Any
 from .datatypes import Audio, Media
 from .decode import Stream
 from .decode.stream import Account
+from .onecore import cores
 
 
 class Clock:
@@ -56,16 +57,16 @@ class Clock:
         """
         whole = time.perf_counter() - self._started
         processors = _processor_seconds() - self._processors
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = cores()
         with self._lock:
             stages = sorted(self.seconds.items(), key=lambda stage: -stage[1])
         told = [f"{stage:<22}{seconds:>9.2f} s {100 * seconds / whole:>5.0f} %" for stage, seconds in stages]
         slowest = max((seconds for _, seconds in stages), default=0.0)
-        limit = max(slowest, processors / cores)
+        limit = max(slowest, processors / count)
         told.append(f"{'the whole':<22}{whole:>9.2f} s")
-        told.append(f"{'processors':<22}{processors:>9.2f} s over {cores} cores: {processors / cores:.2f} s each")
+        told.append(f"{'processors':<22}{processors:>9.2f} s over {count} cores: {processors / count:.2f} s each")
         if limit > 0:
-            why = "the slowest stage" if slowest >= processors / cores else "the processors"
+            why = "the slowest stage" if slowest >= processors / count else "the processors"
             told.append(f"{whole / limit:.2f} times the limit that {why} set")
         return told
 

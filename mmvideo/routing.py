@@ -80,7 +80,7 @@ def _lowered(candidate: Candidate, factor: float) -> Candidate:
         return candidate
     match = candidate.match
     reasons = (*match.reasons, ("meant", factor))
-    return replace(candidate, match=replace(match, score=match.score * factor, reasons=reasons))
+    return Candidate(candidate.media_id, replace(match, score=match.score * factor, reasons=reasons))
 
 
 def _best(ranking: Sequence[Candidate]) -> float:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import words
-from .datatypes import Segment, Transcript, Vectors
+from .datatypes import Match, Segment, Transcript, Vectors
 from .forms import Forms, held
-from .fuse import grow_peaks
+from .fuse import either, grow_peaks, logistic
 
 CONTEXT = 0.3
 """Part of the passage's cosine in that of one of its utterances."""
@@ -29,6 +29,9 @@ PAUSE = 2.0
 
 TOGETHER = 30.0
 """Seconds that utterances which are taken together last at most."""
+
+MEANING_CENTRE, MEANING_SCALE = 0.34, 0.07
+"""The cosine of sentence vectors that scores one half, and what is added to it for 0.73."""
 
 HESITATION = 0.03
 """What a second of pause between utterances costs (a cosine) when they are taken together."""
@@ -177,3 +180,14 @@ def first_said(segment: Segment, transcript: Transcript | None, forms: Forms, ot
                 if segment.start <= word.start < segment.end and not wanted.isdisjoint(words.tokens(word.text)):
                     return word.start
     return otherwise
+
+
+def said_match(saying: Saying, worth: float, first: float | None) -> Match:
+    """Return the match of what is said; `worth` is the chance that its words make it an answer, `first` when the first
+    of them is said."""
+    by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
+    time = saying.start if first is None else first
+    start, end = min(saying.start, time), max(saying.end, time)
+    reasons = (("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth))
+    score, text = either(by_meaning, worth), saying.text or None
+    return Match("speech", score, start, end, time, text, saying.similarity, worth > 0, reasons=reasons)

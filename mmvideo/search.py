@@ -8,6 +8,7 @@ a hit do not depend on how many hits were asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from . import asked as question
 from . import words
+from .ahead import Ahead
 from .datatypes import (
     ANYWHERE,
+    SEARCHED,
     Curve,
     Filter,
     Hit,
@@ -42,7 +45,7 @@ from .onecore import one_core
 from .pool import unit
 from .refine import chains, distinct, settled, turn_down
 from .routing import ROUTED, routed, stems
-from .said import Saying, first_said
+from .said import MEANING_CENTRE, MEANING_SCALE, first_said, said_match
 from .said import saying as part_said
 from .seen import frame_shown, moments_seen
 from .shown import Written, rank_shown
@@ -69,8 +72,7 @@ KEPT = 256 * 2**20
 
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
-MEANING_CENTRE, MEANING_SCALE = 0.34, 0.07  # cosine of sentence vectors
-SCREEN_CENTRE, SCREEN_SCALE = 0.45, 0.06  # the same of text on screen: a few words are near to much
+SCREEN_CENTRE, SCREEN_SCALE = 0.45, 0.06  # cosine of sentence vectors with text on screen: a few words are near to much
 KNOWN_COSINES = {"conse": (0.36, 0.03), "yamnet": (0.40, 0.05)}
 """Models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
 
@@ -107,6 +109,7 @@ class Searcher:
         self._counts: dict[Modality, tuple[int, int]] = {}
         self._names: frozenset[str] | None = None
         self._speech = Speech(store)
+        self._ahead = Ahead()
 
     def search(self, query: Query) -> list[Hit]:
         """Return the hits, best first. Raises `QueryError` for a query that asks nothing, or asks it of no modality."""
@@ -170,10 +173,10 @@ class Searcher:
         self, query: Query, modalities: Sequence[Modality], chosen: Sequence[int] | None, wanted: int
     ) -> dict[Modality, list[Candidate]]:
         rankings: dict[Modality, list[Candidate]] = {}
-        if "visual" in modalities and (vector := self._visual_vector(query)) is not None:
-            rankings["visual"] = self._see(vector, chosen, wanted, query.where, pictured=query.image is not None)
         if "speech" in modalities and query.text and self._has("speech"):
             rankings["speech"] = self._hear(query.text, chosen, wanted)
+        if "visual" in modalities and (vector := self._visual_vector(query)) is not None:
+            rankings["visual"] = self._see(vector, chosen, wanted, query.where, pictured=query.image is not None)
         if "screen" in modalities and query.text and self._has("screen"):
             rankings["screen"] = self._read(query.text, chosen, wanted)
         if "caption" in modalities and query.text and self._has("caption"):
@@ -187,7 +190,8 @@ class Searcher:
                 for candidate in ranking
                 if (trimmed := clip(candidate.match, query.where)) is not None
             ]
-            for modality, ranking in rankings.items()
+            for modality in SEARCHED
+            if (ranking := rankings.get(modality)) is not None
         }
 
     def similar(self, stored: StoredMedia, time: float, limit: int) -> list[Hit]:
@@ -282,17 +286,29 @@ class Searcher:
         *,
         pictured: bool = False,
     ) -> list[Candidate]:
-        near = [segment for segment, _ in self._nearest("visual", vector, chosen)]
-        media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
         centre, half, scale = self._measure("visual", vector, pictured)
         found: list[Candidate] = []
-        for media_id in media:
+        for media_id in self._media_near(vector, chosen):
             timeline = self._timeline(media_id)
             if timeline is not None and len((timeline := cut(timeline, where)).times):
                 found += [
                     Candidate(media_id, match) for match in moments_seen(timeline, vector, centre, half, scale, limit)
                 ]
         return found
+
+    def _media_near(self, vector: Vectors, chosen: Sequence[int] | None) -> list[int]:
+        """Return the media with the nearest visual segments, nearest first."""
+        if (index := self._index("visual")) is None:
+            return []
+        ids = [int(i) for i in index.search(vector, CANDIDATES, chosen)[0]]
+        found: dict[int, None] = {}
+        for first in range(0, len(ids), 2 * CANDIDATE_MEDIA):  # mostly the first of these parts is enough
+            found |= dict.fromkeys(
+                one.media_id for one in self._store.segments(ids[first : first + 2 * CANDIDATE_MEDIA])
+            )
+            if len(found) >= CANDIDATE_MEDIA:
+                break
+        return list(found)[:CANDIDATE_MEDIA]
 
     def _measure(self, modality: Modality, vector: Vectors, shown: bool) -> tuple[float, float, float]:
         """Return what cosine is usual for a query in this library, which one scores one half, and what is added to that
@@ -313,13 +329,14 @@ class Searcher:
     # Speech
 
     def _hear(self, text: str, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+        meaning = self._meaning(text)  # while the words are looked up
         asked = words.parse(text)
-        vector = self._models.passages().encode_texts([words.plain(text)])[0]
-        meant = self._nearest("speech", vector, chosen)
         forms = self._speech.forms(asked.words)
         said, by_words = said_in_words(
             asked, forms, self._store, media=chosen, limit=CANDIDATES, weight=WORDS_WEIGHT, total=self._speech.count()
         )
+        vector = meaning.result()[0]
+        meant = self._nearest("speech", vector, chosen)
         segments = {segment.id: segment for segment in said}
         if not asked.phrases:  # quoted words must be there
             segments |= {segment.id: segment for segment, _ in meant}
@@ -337,8 +354,12 @@ class Searcher:
             if worth > 0:
                 transcript = self._speech.transcript(segment.media_id, generation)
                 first = first_said(segment.segment, transcript, forms, sayings[0].start)
-            found.append([Candidate(segment.media_id, _spoken_match(saying, worth, first)) for saying in sayings])
+            found.append([Candidate(segment.media_id, said_match(saying, worth, first)) for saying in sayings])
         return settled(found)[: 5 * limit]
+
+    def _meaning(self, text: str) -> Future[Vectors]:
+        """Return the sentence vector of a query to come, (1, dim)."""
+        return self._ahead.begin(self._models.passages(), words.plain(text))
 
     def _closer(self, segments: Iterable[int], cosine: Mapping[int, float], by_words: Mapping[int, float]) -> list[int]:
         """Return the passages worth a closer look, by what they score as wholes: parts of the others score no better
@@ -358,7 +379,7 @@ class Searcher:
         meant: list[StoredSegment] = []
         vector = None
         if self._index(modality) is not None:
-            vector = self._models.passages().encode_texts([words.plain(text)])[0]
+            vector = self._meaning(text).result()[0]
             meant = [segment for segment, _ in self._nearest(modality, vector, chosen)]
 
         def meanings(ids: Sequence[int]) -> dict[int, tuple[float, float]]:
@@ -448,17 +469,6 @@ class Searcher:
             for match in moment.matches
         )
         return Hit(stored.media.path, start, end, moment.score, matches, moment.media_id)
-
-
-def _spoken_match(saying: Saying, worth: float, first: float | None) -> Match:
-    """Return the match of what is said; `worth` is the chance that its words make it an answer, `first` when the first
-    of them is said."""
-    by_meaning = logistic(saying.similarity, MEANING_CENTRE, MEANING_SCALE)
-    time = saying.start if first is None else first
-    start, end = min(saying.start, time), max(saying.end, time)
-    reasons = (("cosine", saying.similarity), ("meaning", by_meaning), ("words", worth))
-    score, text = either(by_meaning, worth), saying.text or None
-    return Match("speech", score, start, end, time, text, saying.similarity, worth > 0, reasons=reasons)
 
 
 def _size(timeline: Timeline | None) -> int:

@@ -28,12 +28,11 @@ def moments_seen(
     for 0.73.
     """
     scores = (timeline.vectors @ vector)[timeline.rows]
-    edges = timeline.edges()
-    step = float(np.median(np.diff(edges)))
+    edges = timeline.edges
     found = []
     peaks = grow_peaks(steadied(timeline, scores), floor=centre, fraction=GROWTH, limit=limit)
     borders = np.array([(peak.first, peak.last + 1) for peak in peaks], dtype=int).reshape(-1, 2)
-    ends = snap(edges[borders], timeline.cuts, step).tolist()
+    ends = snap(edges[borders], timeline.cuts, timeline.step).tolist()
     for peak, (start, end) in zip(peaks, ends, strict=True):
         similarity = softmax_mean(scores[peak.first : peak.last + 1])
         best = peak.first + int(np.argmax(scores[peak.first : peak.last + 1]))
@@ -48,11 +47,10 @@ def moments_seen(
 
 def steadied(timeline: Timeline, scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the scores of all frames (n,), each mixed with the mean of its shot where that is not a long one."""
-    shot = np.searchsorted(timeline.cuts, timeline.times, side="right")
-    edges = np.concatenate(([timeline.start], timeline.cuts, [timeline.end]))
-    frames = np.bincount(shot, minlength=len(edges) - 1)
-    mean = np.bincount(shot, weights=scores, minlength=len(edges) - 1) / np.maximum(frames, 1)
-    steady = np.where(np.diff(edges) <= LONGEST_SHOT, STEADY, 0.0)[shot]
+    shot, lengths = timeline.shots
+    frames = np.bincount(shot, minlength=len(lengths))
+    mean = np.bincount(shot, weights=scores, minlength=len(lengths)) / np.maximum(frames, 1)
+    steady = np.where(lengths <= LONGEST_SHOT, STEADY, 0.0)[shot]
     return np.asarray((1.0 - steady) * scores + steady * mean[shot], dtype=np.float64)
 
 

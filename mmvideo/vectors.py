@@ -84,7 +84,7 @@ def _frames(store: Store, paths: dict[int, str], model: ModelId) -> Iterator[Bat
         timeline = store.timeline(media_id)
         if timeline is None or not len(timeline.times):
             continue
-        count, edges = len(timeline.times), timeline.edges()
+        count, edges = len(timeline.times), timeline.edges
         yield Batch(
             "visual",
             np.full(count, media_id, np.int64),

@@ -32,6 +32,7 @@ ROWS = (
         "picture",
         "metrics",
         "kept",
+        "ahead",
     },
     {"forms"},
     {

@@ -9,7 +9,6 @@ it is kept only if its answers agree with torch's. On a machine with an NVIDIA G
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -23,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..onecore import cores
 from .packaged import cache_folder
 
 Precision = Literal["float32", "int8"]
@@ -62,7 +62,7 @@ def session(file: Path, *, arena: bool = True) -> Any:
     onnxruntime.disable_telemetry_events()  # on Windows the switch in `mmvideo/__init__.py` does not exist
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is told by an exception, and torch computes it
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.intra_op_num_threads = cores()
     options.enable_cpu_mem_arena = arena
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

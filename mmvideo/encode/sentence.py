@@ -40,6 +40,9 @@ MANY = 32
 WORTHWHILE = 2_000
 """Texts that a process has encoded when exporting, ten seconds once, begins to pay."""
 
+TOKENISED = 1024
+"""Texts that are tokenised at a time: what the tokenizer knows of each takes kilobytes."""
+
 REMEMBERED = 64
 """Single texts whose vectors are kept."""
 
@@ -86,12 +89,17 @@ class Sentence:
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), self.model.dim), np.float32)
-        if not len(texts):
-            return vectors
-        encodings = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        by_length = sorted(range(len(encodings)), key=lambda row: len(encodings[row]))
         self._encoded += len(texts)
         portable = self._portable(make=self._encoded >= WORTHWHILE) if len(texts) >= MANY else None
+        for first in range(0, len(texts), TOKENISED):
+            some = slice(first, first + TOKENISED)
+            vectors[some] = self._pooled([one.ids for one in self._tokenizer.encode_batch(list(texts[some]))], portable)
+        return vectors
+
+    def _pooled(self, encodings: list[list[int]], portable: Exported | None) -> Vectors:
+        """Return the vectors of tokenised texts (n, dim); those of like length are computed together."""
+        vectors = np.empty((len(encodings), self.model.dim), np.float32)
+        by_length = sorted(range(len(encodings)), key=lambda row: len(encodings[row]))
         for first in range(0, len(by_length), BATCH):
             rows = by_length[first : first + BATCH]
             some = [encodings[row] for row in rows]

@@ -8,7 +8,7 @@ imported before the first clip, so choosing a model costs nothing and silence lo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +37,8 @@ HUB_IDS = {size: f"Systran/faster-whisper-{size}" for size in _SYSTRAN} | {
 OPENAI_FILES = {"large": "large-v3", "turbo": "large-v3-turbo"}
 """Sizes whose file in openai-whisper's cache has another name."""
 
-BATCH = 8
-"""Clips given to an engine at once."""
+BATCH = 16
+"""Clips given to an engine at once, some six minutes. At the end of each batch its workers wait for the last one."""
 
 LANGUAGE_SECONDS = 30
 """Seconds of speech from which the language is told: Whisper's window."""
@@ -54,8 +54,8 @@ class Engine(Protocol):
         """Return the likeliest language of up to 30 s of speech, as Whisper's code."""
         ...
 
-    def hear(self, clips: list[Samples], language: str) -> list[list[Heard]]:
-        """Return the segments of each clip, with times from its first sample."""
+    def hear(self, clips: list[Samples], language: str) -> Iterator[list[Heard]]:
+        """Yield the segments of each clip, with times from its first sample, in the order of the clips."""
         ...
 
 
@@ -99,52 +99,56 @@ class WhisperTranscriber:
         """Return what is said in consecutive stretches of sound, with times on the media's timeline.
 
         `language` is a two-letter code; None has it told from the first 30 s of speech, for the whole media. The
-        transcript of silence is empty and has the language that was asked for. At most one block and ten clips of 30 s
-        are held. `ModelError` if the model does not know the language.
+        transcript of silence is empty and has the language that was asked for. At most one block and forty clips are
+        held. `ModelError` if the model does not know the language.
         """
-        report = progress or (lambda _: None)
+        report = _onward(progress)
         said: list[Utterance] = []
+        heard = float("-inf")
         waiting: list[Clip] = []
+        anew: list[Clip] = []
         code = self._known_language(language) if language else None
-        told = float("-inf")
         for found, heard in clips(audio):
             waiting += found
             while len(waiting) >= BATCH:
-                code = code or self._detect(waiting[:BATCH])
-                said += self._hear(waiting[:BATCH], code)
-                told = max(told, waiting[BATCH - 1].end)
+                code = code or self._detect(waiting)
+                some, anew = self._hear(waiting[:BATCH], anew, code, report)
+                said += some
                 del waiting[:BATCH]
-                report(told)
-            told = max(told, min(heard, waiting[0].start) if waiting else heard)
-            report(told)
-        if waiting:
+            report(min(heard, waiting[0].start) if waiting else heard)
+        while waiting or anew:
             code = code or self._detect(waiting)
-            said += self._hear(waiting, code)
-            report(max(told, heard))
-        return Transcript(tuple(said), code, self.model.name)
+            some, anew = self._hear(waiting, anew, code, report)
+            said += some
+            waiting = []
+        report(heard)
+        return Transcript(tuple(sorted(said, key=lambda one: one.start)), code, self.model.name)
 
-    def _hear(self, batch: list[Clip], language: str, *, again: bool = True) -> list[Utterance]:
-        """Return the utterances of some clips, in order.
+    def _hear(
+        self, batch: list[Clip], anew: list[Clip], language: str, report: Callable[[float], Any]
+    ) -> tuple[list[Utterance], list[Clip]]:
+        """Return what is said in clips that are heard for the first time and in others, and clips to hear once more.
 
         A clip in which the decoder was caught in a loop is heard once more, in halves: in another window the loop
         seldom starts. Where the decoder stopped although somebody goes on speaking, it hears the rest as a clip of its
-        own: with base that brings back 3 of the samples' 49 sentences.
+        own: with base that brings back 3 of the samples' 49 sentences. Those wait for the next batch, because an engine
+        hears several at once faster than one.
         """
-        segments = self._load().hear([clip.samples for clip in batch], language)
         said: list[Utterance] = []
-        anew: list[Clip] = []
-        for clip, heard in zip(batch, segments, strict=True):
-            halves = clip.halves() if again and any(segment.is_loop for segment in heard) else None
+        missed: list[Clip] = []
+        every = [*batch, *anew]
+        for i, heard in enumerate(self._load().hear([clip.samples for clip in every], language)):
+            clip, first = every[i], i < len(batch)
+            halves = clip.halves() if first and any(segment.is_loop for segment in heard) else None
             if halves:
-                anew += halves
+                missed += halves
                 continue
             found = utterances(clip, heard)
             said += found
-            if again:
-                anew += clip.unheard([(utterance.start, utterance.end) for utterance in found])
-        if anew:
-            said += self._hear(anew, language, again=False)
-        return sorted(said, key=lambda utterance: utterance.start)
+            if first:
+                missed += clip.unheard([(utterance.start, utterance.end) for utterance in found])
+                report(clip.end)
+        return said, missed
 
     def _detect(self, batch: list[Clip]) -> str:
         engine = self._load()
@@ -179,6 +183,19 @@ class WhisperTranscriber:
 
                 self._engine = OpenAIEngine(place, size)
         return self._engine
+
+
+def _onward(progress: Callable[[float], Any] | None) -> Callable[[float], None]:
+    """Return what reports the furthest time so far, whatever it is given."""
+    furthest = float("-inf")
+
+    def report(time: float) -> None:
+        nonlocal furthest
+        furthest = max(furthest, time)
+        if progress and furthest > float("-inf"):
+            progress(furthest)
+
+    return report
 
 
 # Where the weights are

@@ -7,6 +7,7 @@ weights.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ class OpenAIEngine:
         _, probabilities = self._model.detect_language(mel)
         return str(max(probabilities, key=probabilities.get))
 
-    def hear(self, clips: list[Samples], language: str) -> list[list[Heard]]:
-        """Return what is said in each clip, with times from its first sample."""
-        return [[_heard(segment) for segment in self._segments(clip, language)] for clip in clips]
+    def hear(self, clips: list[Samples], language: str) -> Iterator[list[Heard]]:
+        """Yield what is said in each clip, with times from its first sample."""
+        return ([_heard(segment) for segment in self._segments(clip, language)] for clip in clips)
 
     def _segments(self, samples: Samples, language: str) -> list[dict[str, Any]]:
         result = self._model.transcribe(

@@ -37,8 +37,8 @@ PATIENCE = 60.0
 MEMORY = 8 * 1024**3
 """Bytes of address space that a worker may take: frames of 8K HEVC in all threads are 2 GiB."""
 
-BLOCK = 600.0
-"""Seconds of sound that come at a time."""
+BLOCK = 120.0
+"""Seconds of sound that come at a time: 8 MB, of which some copies are held while clips are cut."""
 
 log = logging.getLogger(__name__)
 
