@@ -9,8 +9,8 @@ the names of tensors and whose values are protobuf messages (`BundleEntryProto`:
 here. What is written: each convolution with its batch normalisation folded in (computed in float64), and in the header
 the names of the 521 classes and where it all comes from.
 
-Weights are kept in 16 bits: integers, with a scale for each channel. On a minute and a half of sound, scores then differ
-from TensorFlow's by 0.0005 at most; in float16, which is as long, they differed by 0.006, in float32 by 0.0002.
+Weights are kept in 16 bits: integers, with a scale for each channel. On a minute and a half of sound, scores then
+differ from TensorFlow's by 0.0005 at most; in float16, which is as long, they differed by 0.006, in float32 by 0.0002.
 """
 
 from __future__ import annotations
