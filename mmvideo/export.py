@@ -124,7 +124,7 @@ def _why(match: Match, marks: tuple[str, str]) -> str:
     if match.text is None:
         return f"{verb} {at}  ({match.score:.2f})"
     if match.modality == "sound":  # what fills the window, not what was looked for
-        return f"{verb} {at}, in {match.text}  ({match.score:.2f})"
+        return f"{verb} {at}: {match.text}  ({match.score:.2f})"
     how = "its words" if match.words_matched else "its meaning"
     return f"{verb} {at}  “{_marked(match, marks)}”  ({how}, {match.score:.2f})"
 

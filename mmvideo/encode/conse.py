@@ -17,15 +17,11 @@ other pairs rises from 0.77 to 0.89, and the other pairs lie around 0.04 instead
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +30,8 @@ from numpy.typing import NDArray
 from ..datatypes import Images, ModelId, Vectors
 from ..errors import ModelError
 from .exported import Exported, exported
-from .packaged import cache_folder, file_hash, package_file, packaged_folder, packaged_parts
+from .labelled import label_vectors
+from .packaged import file_hash, package_file, packaged_folder, packaged_parts
 from .sentence import Sentence
 from .weights import REVISION_DIGITS
 
@@ -126,13 +123,7 @@ class Conse:
     @cached_property
     def _label_vectors(self) -> Vectors:
         """Sentence vectors of the labels, (1000, dim): two seconds once, then a file of 1.5 MB in the cache folder."""
-        file = cache_folder() / f"conse-{self.model.revision}.npy"
-        shape = (len(self.labels), self.model.dim)
-        if (known := _stored(file)) is not None and known.shape == shape and known.dtype == np.float32:
-            return known
-        vectors = self._sentences.encode_texts(self.labels)
-        _store(file, vectors)
-        return vectors
+        return label_vectors(f"conse-{self.model.revision}", self.labels, self._sentences)
 
     def _logits(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
@@ -189,19 +180,3 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _unit(vectors: NDArray[np.float32]) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def _stored(file: Path) -> Vectors | None:
-    try:
-        return np.asarray(np.load(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def _store(file: Path, vectors: Vectors) -> None:
-    """Write under another name first, so that no process ever reads half a file; failing costs two seconds."""
-    with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".npy")
-        with os.fdopen(handle, "wb") as half:
-            np.save(half, vectors)
-        Path(name).replace(file)
