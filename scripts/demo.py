@@ -72,7 +72,10 @@ def _show(console: Console, title: str, hits: list[Hit]) -> bool:
     table.add_column("why", ratio=1)
     for hit in hits:
         why = f"“{hit.text}”" if hit.text else f"seen at {clock(hit.time)}"
-        table.add_row(hit.path.name, clock(hit.start), clock(hit.end), f"{hit.score:.2f}", why)
+        if not hit.sure:
+            why = f"less sure: {why}"
+        style = None if hit.sure else "dim"
+        table.add_row(hit.path.name, clock(hit.start), clock(hit.end), f"{hit.score:.2f}", why, style=style)
     console.print()
     console.print(table)
     return bool(hits)
