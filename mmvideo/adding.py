@@ -202,9 +202,8 @@ def _same_content(store: Store, known: StoredMedia | None, media: Media, made_fr
     """Return the stored media that already is this file: touched only, or moved here from a path that is gone."""
     for stored in store.media_by_fingerprint(media.fingerprint):
         here = known is not None and stored.id == known.id
-        if stored.inputs == made_from and (
-            here or (known is None and not stored.media.path.exists())
-        ):  # an address does
+        # An address always exists.
+        if stored.inputs == made_from and (here or (known is None and not stored.media.path.exists())):
             return stored
     return None
 

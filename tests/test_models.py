@@ -329,3 +329,16 @@ def test_listing_imports_nothing_heavy() -> None:
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_of_the_cache_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    from mmvideo.encode.packaged import publish
+
+    publish(tmp_path / "kept.json", b"first")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    publish(tmp_path / "kept.json", b"second")
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("kept.json", b"first")]

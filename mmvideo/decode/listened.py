@@ -13,9 +13,7 @@ import numpy as np
 from ..datatypes import Audio, Media, Samples
 from ..errors import MediaError
 from .stream import Account
-from .timeline import opened
-
-_FAILURES = 100  # packets in a row that do not decode
+from .timeline import opened, packetwise
 
 
 def blocks_of(
@@ -56,7 +54,6 @@ def _samples(media: Media, stream: int, filters: tuple[str, str], account: Accou
 
 
 def _frames(container: Any, stream: int, account: Account) -> Iterator[Any]:
-    import av
     import av.stream
 
     wanted = container.streams.audio[stream]
@@ -64,22 +61,11 @@ def _frames(container: Any, stream: int, account: Account) -> Iterator[Any]:
     for other in container.streams if discard else ():
         if other.index != wanted.index:
             other.discard = discard.all
-    failures = 0
-    packets = container.demux(wanted)
-    while failures < _FAILURES:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            frames = packet.decode()
-        except av.EOFError:
-            return
-        except av.FFmpegError as error:
-            failures += 1
-            account.note(f"sound damaged or incomplete ({error.strerror})")
-            continue
-        failures = 0
-        yield from frames
+
+    def damaged(why: str) -> None:
+        account.note(f"sound damaged or incomplete ({why})")
+
+    yield from (frame for frame in packetwise(container, wanted, damaged) if frame is not None)
 
 
 class _Chain:

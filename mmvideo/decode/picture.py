@@ -10,7 +10,7 @@ import numpy as np
 from ..datatypes import Images, Media
 from ..errors import MediaError
 from .stream import Account
-from .timeline import EPSILON, moving_picture, opened
+from .timeline import EPSILON, moving_picture, opened, packetwise
 
 _STEPS_BACK = (0.0, 1.0, 5.0, 30.0)
 """Seconds before the time to try: without an index libav lands after it, and an open group hides its first frames."""
@@ -46,7 +46,7 @@ def decoded(media: Media, account: Account, since: float | None = None) -> Itera
             container.seek(int(since / stream.time_base), stream=stream, backward=True)
         pause = 1 / float(stream.average_rate or 25)
         whole = since is None
-        for frame in _packetwise(container, stream):
+        for frame in packetwise(container, stream):
             # Before the first keyframe there is only what refers to pictures that were never decoded.
             whole = whole or (frame is not None and frame.key_frame)
             if not whole:
@@ -65,28 +65,6 @@ def decoded(media: Media, account: Account, since: float | None = None) -> Itera
                 yield last, frame
             elif at < last - 1:  # by a frame or two they do in every MPEG-PS
                 account.note("times run backwards in it: the pictures concerned are left out")
-
-
-def _packetwise(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the frames of a stream, None for each packet that does not decode."""
-    import av
-
-    packets = container.demux(stream)
-    failures = 0
-    while failures < 100:  # libav goes on after damage, but may also stand still
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            frames = packet.decode()
-        except av.EOFError:
-            return
-        except av.FFmpegError:
-            failures += 1
-            yield None
-            continue
-        failures = 0
-        yield from frames
 
 
 def shown_from(media: Media, time: float, account: Account) -> Iterator[tuple[float, Any]]:

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from ..datatypes import Media
 from .stream import Account
-from .timeline import Timeline, moving_picture, opened
+from .timeline import FAILURES, Timeline, moving_picture, opened
 
 _SKIPPABLE = frozenset({"h264"})
 """Codecs whose unreferenced pictures may be passed over. In HEVC a layer above may refer to them."""
 
 _MARGIN = 1.0  # seconds before the first packet needed to seek to: an index may count in decoding times
 _FAR = 10.0  # seconds from which seeking is worth it
-_FAILURES = 100  # packets in a row that do not decode
 
 
 def plan(timeline: Timeline, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -75,7 +74,7 @@ def frames_of(media: Media, timeline: Timeline, numbers: NDArray[np.int64], acco
                 frames = context.decode(packet if packet.size else None)
             except av.FFmpegError:
                 failures += 1
-                if failures > _FAILURES:
+                if failures > FAILURES:
                     break
                 continue
             failures = 0

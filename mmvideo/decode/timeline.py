@@ -10,7 +10,7 @@ so they serve only as a check.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,33 @@ class Timeline:
                 usual = max(_SPIKE * float(np.percentile(sizes, 90)), _LEAST * self.sizes[first])
                 changed[first + 1 : stop] = sizes > min(usual, _CHANGED * self.sizes[first])
         return self.times[np.isin(np.sort(self.stamps), self.stamps[changed])]
+
+
+FAILURES = 100
+"""Packets in a row that do not decode: libav goes on after damage, but may also stand still."""
+
+
+def packetwise(container: Any, stream: Any, failed: Callable[[str], object] = lambda _: None) -> Iterator[Any]:
+    """Yield the frames of a stream, None for each packet that does not decode, of which `failed` is told why."""
+    import av
+
+    packets = container.demux(stream)
+    failures = 0
+    while failures < FAILURES:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            frames = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError as error:
+            failures += 1
+            failed(error.strerror)
+            yield None
+            continue
+        failures = 0
+        yield from frames
 
 
 @contextmanager

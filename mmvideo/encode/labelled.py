@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from ..datatypes import TextEncoder, Vectors
-from .packaged import cache_folder
+from .packaged import cache_folder, publish
 
 
 def label_vectors(key: str, labels: Sequence[str], sentences: TextEncoder) -> Vectors:
@@ -21,7 +19,9 @@ def label_vectors(key: str, labels: Sequence[str], sentences: TextEncoder) -> Ve
     if (known := _stored(file)) is not None and known.shape == shape and known.dtype == np.float32:
         return known
     vectors = sentences.encode_texts(labels)
-    _store(file, vectors)
+    content = BytesIO()
+    np.save(content, vectors)
+    publish(file, content.getvalue())
     return vectors
 
 
@@ -30,12 +30,3 @@ def _stored(file: Path) -> Vectors | None:
         return np.asarray(np.load(file, allow_pickle=False))
     except (OSError, ValueError, EOFError):
         return None
-
-
-def _store(file: Path, vectors: Vectors) -> None:
-    """Write under another name first, so that no process ever reads half a file; failing costs two seconds."""
-    with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".npy")
-        with os.fdopen(handle, "wb") as half:
-            np.save(half, vectors)
-        Path(name).replace(file)

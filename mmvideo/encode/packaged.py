@@ -171,7 +171,7 @@ def file_hash(file: Path) -> str:
     with target.open("rb") as source:
         while block := source.read(1 << 20):
             digest.update(block)
-    _write_json(memory, {**_read_json(memory), key: [*mark, digest.hexdigest()]})
+    publish(memory, json.dumps({**_read_json(memory), key: [*mark, digest.hexdigest()]}).encode())
     return digest.hexdigest()
 
 
@@ -183,10 +183,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write in one step, so that two processes never leave half a file; losing one entry costs a re-read."""
+def publish(path: Path, content: bytes) -> None:
+    """Write a file of the cache in one step, so that no process ever reads half of it; where it cannot be written
+    nothing is left behind, and what it holds is made again the next time."""
     with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as target:
-            json.dump(content, target)
-        Path(name).replace(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+        try:
+            with os.fdopen(handle, "wb") as draft:
+                draft.write(content)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
